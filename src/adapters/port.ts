@@ -1,0 +1,73 @@
+// What the front's routes see of the adapter registry. Every call names the tenant; missing and foreign look the same.
+import type { Readable } from 'node:stream';
+import type { AdapterName, Digest, TenantId } from '../core/index.ts';
+
+export interface AdapterVersion {
+  readonly tenant: TenantId;
+  readonly name: AdapterName;
+  /** Counts from 1 for each name; never used twice, also after deletion. */
+  readonly version: number;
+  /** Content digest of the packed form. */
+  readonly digest: Digest;
+  /** Bytes of the original files. */
+  readonly bytes: number;
+  readonly kind: 'lora';
+  /** Largest rank over its sites. */
+  readonly rank: number;
+  /** Last components of the changed modules, sorted, for example ["q_proj", "v_proj"]. */
+  readonly targetModules: readonly string[];
+  readonly createdAtMs: number;
+}
+
+export interface AdapterSummary {
+  readonly tenant: TenantId;
+  readonly name: AdapterName;
+  /** null while every version is only staged. */
+  readonly active: AdapterVersion | null;
+  readonly versionCount: number;
+  readonly pinned: boolean;
+  readonly mode: 'auto' | 'side' | 'merged';
+  /** Shared with this tenant by its owner (the samples), read-only. */
+  readonly shared: boolean;
+  /** Strong entity tag of the pointer, quotes included; changes with every activation. */
+  readonly etag: string;
+}
+
+/** Holds one version for one request; the version's bytes stay until release. */
+export interface AdapterLease {
+  readonly version: AdapterVersion;
+  release(): void;
+}
+
+/** A file of an upload, already on disk in the registry's temporary folder. */
+export interface UploadPart {
+  readonly fileName: 'adapter_config.json' | 'adapter_model.safetensors';
+  readonly path: string;
+}
+
+export interface AdapterRegistry {
+  /** Folder for upload parts, on the same file system as the blobs. Leftovers are removed at start. */
+  readonly uploadFolder: string;
+  /** Takes ownership of the parts' files. `created` is false when the active or any version has the same bytes. Throws AppError invalid_adapter or unsupported_adapter. */
+  upload(tenant: TenantId, name: AdapterName, parts: readonly UploadPart[], options: { readonly activate: boolean }): Promise<{ readonly version: AdapterVersion; readonly created: boolean }>;
+  /** The tenant's own adapters and those shared with it, by name. */
+  list(tenant: TenantId): readonly AdapterSummary[];
+  /** Throws adapter_not_found. */
+  get(tenant: TenantId, name: AdapterName): AdapterSummary;
+  versions(tenant: TenantId, name: AdapterName): readonly AdapterVersion[];
+  /** Original file of a version as it was uploaded. */
+  openFile(tenant: TenantId, name: AdapterName, version: number, fileName: string): { readonly stream: Readable; readonly bytes: number };
+  /** Compare and set. Throws precondition_failed when `ifMatch` is not the present etag ("*" matches any), not_found for an unknown version. */
+  activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string): AdapterSummary;
+  setPlacement(tenant: TenantId, name: AdapterName, placement: { readonly pinned?: boolean; readonly mode?: 'auto' | 'side' | 'merged' }): AdapterSummary;
+  /** Waits for no one: leased versions keep their bytes until the last release. */
+  remove(tenant: TenantId, name: AdapterName): void;
+  removeVersion(tenant: TenantId, name: AdapterName, version: number): void;
+  /**
+   * Resolves an adapter reference (`[tenant "/"] name ["@" version | "@sha256:" hex]`, api.md) to a pinned version. Throws adapter_not_found,
+   * with one same message for malformed, missing and foreign references.
+   */
+  lease(tenant: TenantId, reference: string): AdapterLease;
+  /** Leases now held, for metrics and invariants. */
+  leaseCount(digest?: Digest): number;
+}

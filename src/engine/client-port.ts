@@ -1,0 +1,22 @@
+// What the front sees of an engine: submit a request, read its events, cancel it. http/ depends on this port, not on processes.
+import type { EngineEvent, EngineStats, GenerationRequest } from './messages.ts';
+
+export interface Generation {
+  /**
+   * Events of one request in order; ends after `finished` or `failed`. When the engine process dies, it ends with a
+   * `failed` event of code `engine_unavailable`.
+   */
+  readonly events: AsyncIterable<EngineEvent>;
+  /** Frees the row by the next step; the events end with reason `cancelled`. Idempotent. */
+  cancel(): void;
+}
+
+export interface EngineClient {
+  /** @throws AppError `engine_unavailable` (503, Retry-After) while no engine runs, `overloaded` when the queue is full. */
+  submit(request: GenerationRequest): Generation;
+  isReady(): boolean;
+  /** Latest reading; null before the first. */
+  stats(): EngineStats | null;
+  /** Asks the engine for a fresh reading. */
+  refreshStats(): Promise<EngineStats | null>;
+}

@@ -1,0 +1,91 @@
+// Typed messages between the front and an engine process. Small values only: weights and adapters travel as files, by digest.
+import type { Digest, ErrorCode, RequestId } from '../core/index.ts';
+
+export interface SamplingParameters {
+  /** 0 means greedy. */
+  readonly temperature: number;
+  /** 0 means all. */
+  readonly topK: number;
+  /** 1 means all. */
+  readonly topP: number;
+  /** 0 means off: keeps tokens with probability of at least minP times the largest. */
+  readonly minP: number;
+  /** 1 means off: locally typical sampling mass. */
+  readonly typicalP: number;
+  /** 1 means off; divides positive and multiplies negative logits of tokens seen in prompt and output (CTRL). */
+  readonly repetitionPenalty: number;
+  /** 0 means off; OpenAI's formula over generated tokens. */
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  /** Token id and additive bias. */
+  readonly logitBias: readonly (readonly [number, number])[];
+  /** Unsigned 32-bit. */
+  readonly seed: number;
+}
+
+export interface GenerationRequest {
+  readonly id: RequestId;
+  /** Opaque fairness and cache group; the engine never learns keys or names. */
+  readonly group: string;
+  /** At least one token. */
+  readonly promptTokenIds: readonly number[];
+  /** null: the base model. */
+  readonly adapterDigest: Digest | null;
+  /** 0 allowed with promptLogprobs. */
+  readonly maxNewTokens: number;
+  /** Generation ends after one of these is produced; it is reported like any token. */
+  readonly stopTokenIds: readonly number[];
+  readonly sampling: SamplingParameters;
+  /** Number of alternatives to report for each generated token; null: no log probabilities at all. */
+  readonly logprobs: number | null;
+  /** The same for every prompt token but the first. */
+  readonly promptLogprobs: number | null;
+}
+
+/** Natural-log probability of a token after temperature-free softmax, with the most likely alternatives, best first. */
+export interface TokenLogprob {
+  readonly logprob: number;
+  readonly top: readonly (readonly [tokenId: number, logprob: number])[];
+}
+
+export type FinishReason = 'length' | 'stop-token' | 'cancelled';
+
+export type EngineEvent =
+  | { readonly kind: 'prompt-logprobs'; readonly id: RequestId; readonly values: readonly (TokenLogprob | null)[] }
+  | { readonly kind: 'token'; readonly id: RequestId; readonly tokenId: number; readonly logprob?: TokenLogprob }
+  | { readonly kind: 'finished'; readonly id: RequestId; readonly reason: FinishReason }
+  | { readonly kind: 'failed'; readonly id: RequestId; readonly code: ErrorCode; readonly message: string };
+
+/** A reading of the engine, sent about once a second and on demand; counters grow, gauges are current. */
+export interface EngineStats {
+  readonly runningRequests: number;
+  readonly waitingRequests: number;
+  readonly decodeCalls: number;
+  readonly decodeRows: number;
+  readonly prefillCalls: number;
+  readonly prefillTokens: number;
+  readonly generatedTokens: number;
+  readonly kvPositionsReserved: number;
+  readonly kvPositionsTotal: number;
+  readonly adapterBytes: number;
+  readonly adapterHits: number;
+  readonly adapterMisses: number;
+  readonly liveHandles: number;
+  readonly residentBytes: number;
+  /** Digests in host memory, with the number of requests that hold them and the milliseconds that loading took. */
+  readonly adapters: readonly { readonly digest: Digest; readonly bytes: number; readonly leases: number; readonly loadMs: number }[];
+}
+
+export type ToEngine =
+  | { readonly kind: 'submit'; readonly request: GenerationRequest }
+  | { readonly kind: 'cancel'; readonly id: RequestId }
+  | { readonly kind: 'stats' }
+  | { readonly kind: 'ping' }
+  | { readonly kind: 'shutdown' };
+
+export type FromEngine =
+  | { readonly kind: 'ready'; readonly device: string; readonly precision: string; readonly maxContext: number }
+  | { readonly kind: 'startup-failed'; readonly message: string }
+  | { readonly kind: 'events'; readonly events: readonly EngineEvent[] }
+  | { readonly kind: 'stats'; readonly stats: EngineStats }
+  | { readonly kind: 'pong' };

@@ -1,0 +1,24 @@
+// What an engine process is started with; a JSON value on its command line.
+
+export interface EngineOptions {
+  /** Folder of the imported base model package. */
+  readonly modelFolder: string;
+  readonly precision: 'fp32' | 'int8' | 'int4';
+  readonly device: 'cpu';
+  /** Intra-op threads of ONNX Runtime. */
+  readonly threadCount: number;
+  /** Rows of a running batch. */
+  readonly maxBatch: number;
+  /** Positions of one request; at most the model's own context. */
+  readonly maxContext: number;
+  /** Requests that may wait; more are refused as overloaded. */
+  readonly maxWaiting: number;
+  /** Tokens of one prefill call. */
+  readonly prefillChunk: number;
+  readonly kvCacheBytes: number;
+  readonly adapterHostBytes: number;
+  /** Folder of content-addressed blobs; packed adapters are read from it by digest. */
+  readonly blobFolder: string;
+  /** Path of another ONNX Runtime library; absent: the one inside onnxruntime-node. */
+  readonly ortLibrary?: string;
+}
