@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../adapters/packed.ts';
+import type { Digest } from '../../core/index.ts';
+import type { LoraInputGroup } from '../../models/index.ts';
+import { AdapterLanes } from './adapter-lanes.ts';
+
+const IN = 2;
+const GATE_UP: LoraInputGroup = {
+  id: 'layers.0.gate_up',
+  kind: 'linear',
+  inFeatures: IN,
+  parts: [
+    { site: 'layers.0.gate', outFeatures: 2 },
+    { site: 'layers.0.up', outFeatures: 1 },
+  ],
+  inputs: { a: 'a', ranks: 'ranks', b: ['b0', 'b1'], gain: 'gain', bias: 'bias' },
+};
+
+function content(site: string, rank: number, outFeatures: number, value: number, extra: Partial<PackedSiteContent> = {}): PackedSiteContent {
+  return { site, rank, a: new Float32Array(IN * rank).fill(value), b: new Float32Array(rank * outFeatures).fill(-value), ...extra };
+}
+
+function packed(...sites: readonly PackedSiteContent[]): PackedAdapter {
+  return decodePacked(encodePacked('0'.repeat(64) as Digest, sites));
+}
+
+function lane(lanes: AdapterLanes, index: number) {
+  const group = lanes.layout?.groups[0];
+  if (!group?.a || !group.gain || !group.bias) throw new Error('nothing is laid out');
+  return {
+    a: [...lanes.lanes(group.a, index, 1)],
+    b: group.b.map((input) => [...lanes.lanes(input, index, 1)]),
+    gain: [...lanes.lanes(group.gain, index, 1)],
+    bias: [...lanes.lanes(group.bias, index, 1)],
+  };
+}
+
+describe('AdapterLanes', () => {
+  it('puts each part into its own columns of A and pads with zeros', () => {
+    using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
+    lanes.write(0, packed(content('layers.0.gate', 3, 2, 1), content('layers.0.up', 4, 1, 2)));
+    expect(lane(lanes, 0).a).toEqual([1, 1, 1, 0, 2, 2, 2, 2, 1, 1, 1, 0, 2, 2, 2, 2]);
+    expect(lane(lanes, 0).b[1]).toEqual([-2, -2, -2, -2]);
+  });
+
+  it('leaves lanes without an adapter neutral', () => {
+    using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
+    lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
+    expect(lane(lanes, 0).gain).toEqual([3, 4, 1]);
+    expect(lane(lanes, 0).bias).toEqual([5, 6, 0]);
+    expect(lane(lanes, 1)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: Array(IN * 4).fill(0) });
+  });
+
+  it('forgets everything of a row that left before the next one takes its lane', () => {
+    using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
+    const keep = packed(content('layers.0.gate', 4, 2, 7), content('layers.0.up', 4, 1, 7));
+    lanes.write(1, keep);
+    lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
+    lanes.clear(0);
+    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: Array(IN * 8).fill(0) });
+    lanes.write(0, packed(content('layers.0.up', 2, 1, 2)));
+    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0] });
+    expect(lane(lanes, 1).a).toEqual(Array(IN * 8).fill(7));
+  });
+
+  it('announces a new layout before memory goes, and keeps every lane through it', () => {
+    let announced = 0;
+    using lanes = new AdapterLanes([GATE_UP], 3, () => announced++);
+    lanes.write(0, packed(content('layers.0.gate', 4, 2, 1)));
+    const before = announced;
+    lanes.write(1, packed(content('layers.0.gate', 12, 2, 2)));
+    expect(announced).toBe(before + 1);
+    expect(lane(lanes, 0).a.slice(0, 16)).toEqual([1, 1, 1, 1, ...Array(12).fill(0)]);
+    lanes.move(1, 2);
+    expect(lane(lanes, 2).a.slice(0, 12)).toEqual(Array(12).fill(2));
+    lanes.clear(2);
+    expect(lanes.layout?.groups[0]?.partRanks).toEqual([4, 0]);
+    expect(lane(lanes, 0).a).toEqual(Array(8).fill(1));
+    lanes.clear(0);
+    expect(lanes.layout).toBeNull();
+  });
+
+  it('asks for the full profile only where an adapter needs it', () => {
+    using lanes = new AdapterLanes([GATE_UP], 3, () => undefined);
+    expect(lanes.profile(0, 3)).toBe('none');
+    lanes.write(0, packed(content('layers.0.gate', 4, 2, 1)));
+    expect(lanes.profile(0, 3)).toBe('linear');
+    lanes.write(2, packed(content('layers.0.gate', 4, 2, 1, { bias: Float32Array.of(1, 1) })));
+    expect(lanes.profile(0, 2)).toBe('linear');
+    expect(lanes.profile(0, 3)).toBe('full');
+    expect(lanes.profile(1, 1)).toBe('none');
+  });
+});

@@ -1,0 +1,2 @@
+export { createOrtExecutor, type OrtExecutorOptions } from './ort-executor.ts';
+export { createPackedSource } from './packed-source.ts';

@@ -1,0 +1,132 @@
+// The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
+import type { PackedAdapter } from '../../adapters/packed.ts';
+import type { CompiledModel, GraphProfile } from '../../models/index.ts';
+import { createEnvironment, createSession, HostMemory, liveHandleCount, mapWeights, type OrtEnvironment, type Session, type SharedWeights } from '../../runtime/index.ts';
+import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
+import { RowGroup } from './row-group.ts';
+
+/** Lines of logits that one prefill may ask for; memory becomes resident only when they are written. */
+const MAX_LOGITS_LINES = 512;
+
+export interface OrtExecutorOptions {
+  readonly model: CompiledModel;
+  readonly threadCount: number;
+  readonly allowSpinning: boolean;
+  /** Rows that may live at the same time. */
+  readonly maxRows: number;
+  readonly maxContext: number;
+  /** Path of another ONNX Runtime library. */
+  readonly libraryPath?: string;
+}
+
+/** @throws Error when the library or a graph cannot be loaded. */
+export function createOrtExecutor(options: OrtExecutorOptions): ModelExecutor {
+  return new OrtExecutor(options);
+}
+
+class OrtExecutor implements ModelExecutor {
+  readonly shape: ExecutorShape;
+  readonly #options: OrtExecutorOptions;
+  readonly #environment: OrtEnvironment;
+  readonly #weights: SharedWeights;
+  readonly #sessions = new Map<GraphProfile, Session>();
+  readonly #groups = new Map<number, RowGroup>();
+  readonly #capacityOf = new Map<RowId, number>();
+  readonly #logits: HostMemory;
+
+  constructor(options: OrtExecutorOptions) {
+    this.#options = options;
+    const { model, threadCount, allowSpinning, libraryPath } = options;
+    const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
+    this.shape = { vocabularySize, maxContext: Math.min(options.maxContext, maxContext), kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4 };
+    this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
+    this.#weights = mapWeights(this.#environment, model.weightsPath, model.weights);
+    this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
+    this.#session('none');
+    this.#session('linear');
+  }
+
+  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
+    this.#group(capacity).add(row, adapter);
+    this.#capacityOf.set(row, capacity);
+  }
+
+  growRow(row: RowId, capacity: number, usedPositions: number): void {
+    this.#group(capacity).adopt(row, this.#groupOf(row), usedPositions);
+    this.#capacityOf.set(row, capacity);
+  }
+
+  removeRow(row: RowId): void {
+    this.#groupOf(row).remove(row);
+    this.#capacityOf.delete(row);
+  }
+
+  run(call: SessionCall): Float32Array {
+    switch (call.kind) {
+      case 'prefill':
+        return this.#prefill(call);
+      case 'decode':
+        return this.#decode(call);
+    }
+  }
+
+  liveHandles(): number {
+    return liveHandleCount();
+  }
+
+  close(): void {
+    for (const group of this.#groups.values()) group.dispose();
+    this.#groups.clear();
+    for (const session of this.#sessions.values()) session.dispose();
+    this.#sessions.clear();
+    this.#weights.dispose();
+    this.#logits.dispose();
+    this.#environment.dispose();
+  }
+
+  #prefill(call: PrefillCall): Float32Array {
+    const last = call.tokenIds.length - 1;
+    const positions = call.logits === 'all' ? call.tokenIds.map((_, index) => index) : [last];
+    const logits = this.#logitsFor(positions.length);
+    this.#groupOf(call.row).prefill(call.row, call.tokenIds, call.startPosition, positions, logits);
+    return call.logits === 'none' ? logits.subarray(0, 0) : logits;
+  }
+
+  #decode(call: DecodeCall): Float32Array {
+    const { vocabularySize } = this.shape;
+    let logits: Float32Array = new Float32Array(0);
+    const lanes = this.#group(call.capacity).decode(call.rows, (count) => (logits = this.#logitsFor(count)));
+    if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
+    const ordered = new Float32Array(lanes.length * vocabularySize);
+    lanes.forEach((lane, index) => ordered.set(logits.subarray(lane * vocabularySize, (lane + 1) * vocabularySize), index * vocabularySize));
+    return ordered;
+  }
+
+  #logitsFor(lineCount: number): Float32Array {
+    return new Float32Array(this.#logits.buffer, 0, lineCount * this.shape.vocabularySize);
+  }
+
+  #session(profile: GraphProfile): Session {
+    const known = this.#sessions.get(profile);
+    if (known) return known;
+    const graph = this.#options.model.graphs[profile];
+    const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weights, names: graph.weightNames } });
+    this.#sessions.set(profile, session);
+    return session;
+  }
+
+  #group(capacity: number): RowGroup {
+    const known = this.#groups.get(capacity);
+    if (known) return known;
+    const { model, maxRows } = this.#options;
+    const group = new RowGroup({ environment: this.#environment, model, session: (profile) => this.#session(profile), capacity, laneCount: maxRows });
+    this.#groups.set(capacity, group);
+    return group;
+  }
+
+  #groupOf(row: RowId): RowGroup {
+    const capacity = this.#capacityOf.get(row);
+    if (capacity === undefined) throw new Error(`row ${row} does not exist`);
+    return this.#group(capacity);
+  }
+}

@@ -1,0 +1,86 @@
+// Ranks to which the adapter inputs of a row group are padded. Pure: sites in, ranks and offsets out.
+import type { PackedAdapter } from '../../adapters/packed.ts';
+import type { LoraInputGroup } from '../../models/index.ts';
+
+const SMALL_RANK = 4;
+const RANK_STEP = 8;
+
+/** Ranks are padded to 4, 8 and then multiples of 8: few different layouts, and whole vector registers. */
+export function paddedRank(rank: number): number {
+  if (rank === 0) return 0;
+  return rank <= SMALL_RANK ? SMALL_RANK : Math.ceil(rank / RANK_STEP) * RANK_STEP;
+}
+
+export type SiteRanks = ReadonlyMap<string, number>;
+
+/** Largest padded rank of each site over some adapters; sites that none of them changes are absent. */
+export function requiredRanks(adapters: Iterable<PackedAdapter>): SiteRanks {
+  const ranks = new Map<string, number>();
+  for (const { header } of adapters) {
+    for (const { site, rank } of header.sites) ranks.set(site, Math.max(ranks.get(site) ?? 0, paddedRank(rank)));
+  }
+  return ranks;
+}
+
+export function covers(have: SiteRanks, need: SiteRanks): boolean {
+  for (const [site, rank] of need) if ((have.get(site) ?? 0) < rank) return false;
+  return true;
+}
+
+export function unite(one: SiteRanks, other: SiteRanks): SiteRanks {
+  const ranks = new Map(one);
+  for (const [site, rank] of other) ranks.set(site, Math.max(ranks.get(site) ?? 0, rank));
+  return ranks;
+}
+
+/** Where the inputs of one group lie inside the memory of a layout, in float32 units. Lanes of an input are contiguous. */
+export interface GroupLayout {
+  readonly group: LoraInputGroup;
+  readonly partRanks: readonly number[];
+  /** First column of each part in A. */
+  readonly partColumns: readonly number[];
+  readonly rankSum: number;
+  readonly outSum: number;
+  readonly a: InputLayout | null;
+  readonly b: readonly InputLayout[];
+  readonly gain: InputLayout | null;
+  readonly bias: InputLayout | null;
+}
+
+export interface InputLayout {
+  readonly offset: number;
+  readonly laneLength: number;
+}
+
+export interface LaneLayout {
+  readonly groups: readonly GroupLayout[];
+  readonly totalLength: number;
+  /** Float32 values of A and B that one lane holds; what a step reads for each row. */
+  readonly laneLength: number;
+}
+
+const ALIGNMENT = 16;
+
+/** Lays out all inputs for `laneCount` lanes. The embedding's A is gathered by token at each call and has no place here. */
+export function layoutLanes(groups: readonly LoraInputGroup[], ranks: SiteRanks, laneCount: number): LaneLayout {
+  let cursor = 0;
+  let laneLength = 0;
+  const place = (length: number): InputLayout => {
+    const offset = cursor;
+    cursor = Math.ceil((cursor + length * laneCount) / ALIGNMENT) * ALIGNMENT;
+    return { offset, laneLength: length };
+  };
+  const layouts = groups.map((group): GroupLayout => {
+    const partRanks = group.parts.map(({ site }) => ranks.get(site) ?? 0);
+    const partColumns = partRanks.map((_, index) => partRanks.slice(0, index).reduce((sum, rank) => sum + rank, 0));
+    const rankSum = partRanks.reduce((sum, rank) => sum + rank, 0);
+    const outSum = group.parts.reduce((sum, part) => sum + part.outFeatures, 0);
+    const a = group.kind === 'embedding' ? null : place(group.inFeatures * rankSum);
+    const b = group.parts.map((part, index) => place((partRanks[index] ?? 0) * part.outFeatures));
+    laneLength += (a?.laneLength ?? 0) + b.reduce((sum, input) => sum + input.laneLength, 0);
+    const gain = group.inputs.gain === undefined ? null : place(outSum);
+    const bias = group.inputs.bias === undefined ? null : place(outSum);
+    return { group, partRanks, partColumns, rankSum, outSum, a, b, gain, bias };
+  });
+  return { groups: layouts, totalLength: cursor, laneLength };
+}

@@ -1,0 +1,154 @@
+// Rows of one KV capacity: which row lives in which lane, their memory, and the bindings over them.
+import type { PackedAdapter } from '../../adapters/packed.ts';
+import type { CompiledModel, GraphProfile } from '../../models/index.ts';
+import type { OrtEnvironment, Session } from '../../runtime/index.ts';
+import type { RowId } from '../ports.ts';
+import { AdapterLanes } from './adapter-lanes.ts';
+import { BoundLanes, type TokenInputs } from './bound-lanes.ts';
+import { KvMemory } from './kv-memory.ts';
+
+export interface RowGroupOptions {
+  readonly environment: OrtEnvironment;
+  readonly model: CompiledModel;
+  readonly session: (profile: GraphProfile) => Session;
+  readonly capacity: number;
+  readonly laneCount: number;
+}
+
+export class RowGroup implements Disposable {
+  readonly #options: RowGroupOptions;
+  readonly #kv: KvMemory;
+  readonly #adapters: AdapterLanes;
+  readonly #rows: (RowId | null)[];
+  readonly #lengths: number[];
+  readonly #laneOf = new Map<RowId, number>();
+  readonly #bound = new Map<string, BoundLanes>();
+
+  constructor(options: RowGroupOptions) {
+    this.#options = options;
+    const { model, capacity, laneCount } = options;
+    this.#kv = new KvMemory(model.shape, capacity, laneCount);
+    this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbind((key) => !key.startsWith('none:')));
+    this.#rows = Array.from({ length: laneCount }, () => null);
+    this.#lengths = Array.from({ length: laneCount }, () => 0);
+  }
+
+  get isEmpty(): boolean {
+    return this.#laneOf.size === 0;
+  }
+
+  add(row: RowId, adapter: PackedAdapter | null): void {
+    const lane = this.#rows.indexOf(null);
+    if (lane < 0) throw new Error(`all ${this.#rows.length} lanes of capacity ${this.#options.capacity} are taken`);
+    this.#rows[lane] = row;
+    this.#lengths[lane] = 0;
+    this.#laneOf.set(row, lane);
+    this.#adapters.write(lane, adapter);
+  }
+
+  remove(row: RowId): void {
+    const lane = this.#lane(row);
+    this.#laneOf.delete(row);
+    this.#rows[lane] = null;
+    this.#lengths[lane] = 0;
+    this.#adapters.clear(lane);
+    if (this.isEmpty) this.#kv.discard();
+  }
+
+  /** Moves a row here from another group with its first positions and its adapter. */
+  adopt(row: RowId, from: RowGroup, positions: number): void {
+    const lane = from.#lane(row);
+    this.add(row, from.#adapters.adapter(lane));
+    const target = this.#lane(row);
+    from.#kv.copyLane(lane, this.#kv, target, positions);
+    this.#lengths[target] = positions;
+    from.remove(row);
+  }
+
+  /** One lane, consecutive tokens. `logits` is [positions, vocabulary]. */
+  prefill(row: RowId, tokenIds: readonly number[], startPosition: number, logitsPositions: readonly number[], logits: Float32Array): void {
+    const lane = this.#lane(row);
+    const end = startPosition + tokenIds.length;
+    const inputs: TokenInputs = {
+      tokenIds: BigInt64Array.from(tokenIds, BigInt),
+      seqlens: Int32Array.of(end - 1),
+      logitsPositions: BigInt64Array.from(logitsPositions, BigInt),
+    };
+    this.#bind(lane, 1).run(inputs, logits);
+    this.#lengths[lane] = end;
+  }
+
+  /**
+   * One token for each of some rows. The result's lines follow the lanes: answers the lane of each row.
+   * Rows of the group that are not part of the call may lie between; their next position gets a value that a later call overwrites.
+   */
+  decode(rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[], logitsFor: (laneCount: number) => Float32Array): readonly number[] {
+    this.#compact(new Set(rows.map(({ row }) => row)));
+    const lanes = rows.map(({ row }) => this.#lane(row));
+    const count = Math.max(...lanes) + 1;
+    const tokenIds = new BigInt64Array(count);
+    const seqlens = Int32Array.from(this.#lengths.slice(0, count), (length) => Math.min(length, this.#options.capacity - 1));
+    rows.forEach(({ row, tokenId, position }) => {
+      const lane = this.#lane(row);
+      tokenIds[lane] = BigInt(tokenId);
+      seqlens[lane] = position;
+      this.#lengths[lane] = position + 1;
+    });
+    this.#bind(0, count).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(count) }, logitsFor(count));
+    return lanes;
+  }
+
+  dispose(): void {
+    this.#unbind(() => true);
+    this.#adapters.dispose();
+    this.#kv.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Moves decoding rows from the top into free lanes below, so that a decode call covers no empty lane. */
+  #compact(decoding: ReadonlySet<RowId>): void {
+    for (let top = this.#rows.length - 1; top > 0; top--) {
+      const row = this.#rows[top];
+      if (row === null || row === undefined || !decoding.has(row)) continue;
+      const free = this.#rows.indexOf(null);
+      if (free < 0 || free > top) return;
+      const length = this.#lengths[top] ?? 0;
+      this.#kv.copyLane(top, this.#kv, free, length);
+      this.#adapters.move(top, free);
+      this.#rows[free] = row;
+      this.#rows[top] = null;
+      this.#lengths[free] = length;
+      this.#lengths[top] = 0;
+      this.#laneOf.set(row, free);
+    }
+  }
+
+  #bind(start: number, count: number): BoundLanes {
+    const profile = this.#adapters.profile(start, count);
+    const key = `${profile}:${start}:${count}`;
+    const known = this.#bound.get(key);
+    if (known) return known;
+    const { environment, model, session } = this.#options;
+    const graph = model.graphs[profile];
+    const bound = new BoundLanes({ environment, session: session(profile), graph, layerCount: model.shape.layerCount, kv: this.#kv, adapters: this.#adapters, start, count });
+    this.#bound.set(key, bound);
+    return bound;
+  }
+
+  #unbind(matches: (key: string) => boolean): void {
+    for (const [key, bound] of this.#bound) {
+      if (!matches(key)) continue;
+      bound.dispose();
+      this.#bound.delete(key);
+    }
+  }
+
+  #lane(row: RowId): number {
+    const lane = this.#laneOf.get(row);
+    if (lane === undefined) throw new Error(`row ${row} is not in the group of capacity ${this.#options.capacity}`);
+    return lane;
+  }
+}

@@ -1,0 +1,39 @@
+// The engine process: one base model on one device. Opens no socket, touches no database, sees no key.
+import { pino } from 'pino';
+import { describeError, systemClock } from '../core/index.ts';
+import { createOrtExecutor, createPackedSource } from '../engine/executor/index.ts';
+import { type EngineOptions, type FromEngine, hostEngine, type ModelExecutor, type ToEngine } from '../engine/index.ts';
+import { openCompiled } from '../models/index.ts';
+import { connectToParent } from '../processes/index.ts';
+
+async function openExecutor(options: EngineOptions): Promise<ModelExecutor> {
+  const model = await openCompiled(options.modelFolder, options.precision);
+  if (!model) throw new Error(`no current ${options.precision} form of the base model is compiled in ${options.modelFolder}`);
+  return createOrtExecutor({
+    model,
+    threadCount: options.threadCount,
+    allowSpinning: true,
+    maxRows: options.maxBatch,
+    maxContext: options.maxContext,
+    ...(options.ortLibrary !== undefined && { libraryPath: options.ortLibrary }),
+  });
+}
+
+async function main(): Promise<void> {
+  const parent = connectToParent<ToEngine, FromEngine>();
+  const options = JSON.parse(process.argv[2] ?? '{}') as EngineOptions;
+  const logger = pino({ name: 'engine', level: process.env['LORIKEET_LOG_LEVEL'] ?? 'info' });
+  try {
+    const executor = await openExecutor(options);
+    const adapters = createPackedSource(options.blobFolder);
+    const identity = { device: options.device, precision: options.precision };
+    hostEngine(parent, { executor, adapters, clock: systemClock, logger }, { identity, limits: options, onShutdown: () => parent.close() });
+  } catch (error) {
+    logger.error({ err: error }, 'the engine could not start');
+    parent.send({ kind: 'startup-failed', message: describeError(error) });
+    parent.close();
+    process.exitCode = 1;
+  }
+}
+
+await main();

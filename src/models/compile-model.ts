@@ -1,0 +1,152 @@
+// Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compileDecoder } from '../architectures/index.ts';
+import type { Digest } from '../core/index.ts';
+import { encodeOnnxModel } from '../formats/index.ts';
+import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
+import type { WeightEntry } from '../runtime/index.ts';
+import { type CompiledGraph, type CompiledModel, GRAPH_PROFILES, type GraphProfile, type LoraInputGroup, type Precision } from './compiled-model.ts';
+import { createMaterialiser } from './materialise.ts';
+import type { ModelPackage } from './model-package.ts';
+import { writeWeightsFile } from './weights-file.ts';
+
+/** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
+export const COMPILER_VERSION = 1;
+
+const WEIGHTS_FILE = 'weights.bin';
+const MANIFEST_FILE = 'manifest.json';
+
+interface ManifestGraph {
+  readonly file: string;
+  readonly bytes: number;
+  readonly weightNames: readonly string[];
+  readonly loraGroups: readonly LoraInputGroup[];
+}
+
+interface Manifest {
+  readonly compilerVersion: number;
+  readonly baseDigest: Digest;
+  readonly precision: Precision;
+  readonly shape: CompiledModel['shape'];
+  readonly weightsBytes: number;
+  readonly weights: readonly WeightEntry[];
+  readonly graphs: Readonly<Record<GraphProfile, ManifestGraph>>;
+}
+
+/** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
+export async function ensureCompiled(model: ModelPackage, precision: Precision, onProgress?: (done: number, total: number) => void): Promise<CompiledModel> {
+  return (await openCompiled(model.folder, precision, model.record.digest)) ?? compile(model, precision, onProgress);
+}
+
+/** The compiled form if it is whole and current, else null. `baseDigest` absent: that of the manifest. */
+export async function openCompiled(modelFolder: string, precision: Precision, baseDigest?: Digest): Promise<CompiledModel | null> {
+  const folder = compiledFolder(modelFolder, precision);
+  const manifest = await readManifest(join(folder, MANIFEST_FILE));
+  if (!manifest || manifest.precision !== precision || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
+  const expected: readonly (readonly [string, number])[] = [
+    [WEIGHTS_FILE, manifest.weightsBytes],
+    ...GRAPH_PROFILES.map((profile): readonly [string, number] => [manifest.graphs[profile].file, manifest.graphs[profile].bytes]),
+  ];
+  for (const [file, bytes] of expected) {
+    const entry = await stat(join(folder, file)).catch(() => null);
+    if (entry?.size !== bytes) return null;
+  }
+  const graph = (profile: GraphProfile): CompiledGraph => ({ ...manifest.graphs[profile], path: join(folder, manifest.graphs[profile].file) });
+  return {
+    precision,
+    shape: manifest.shape,
+    weightsPath: join(folder, WEIGHTS_FILE),
+    weights: manifest.weights,
+    graphs: { none: graph('none'), linear: graph('linear'), full: graph('full') },
+  };
+}
+
+async function readManifest(path: string): Promise<Manifest | null> {
+  try {
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
+    return manifest.compilerVersion === COMPILER_VERSION ? manifest : null;
+  } catch {
+    return null;
+  }
+}
+
+function compiledFolder(modelFolder: string, precision: Precision): string {
+  return join(modelFolder, 'compiled', precision);
+}
+
+async function compile(model: ModelPackage, precision: Precision, onProgress?: (done: number, total: number) => void): Promise<CompiledModel> {
+  const target = compiledFolder(model.folder, precision);
+  const work = `${target}.${process.pid}.partial`;
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true });
+  try {
+    await writeCompiled(model, precision, work, onProgress);
+    await rm(target, { recursive: true, force: true });
+    await rename(work, target);
+  } catch (error) {
+    await rm(work, { recursive: true, force: true });
+    // Another process may have finished the same work in between.
+    const finished = await openCompiled(model.folder, precision, model.record.digest);
+    if (finished) return finished;
+    throw error;
+  }
+  const compiled = await openCompiled(model.folder, precision, model.record.digest);
+  if (!compiled) throw new Error(`the compiled model in ${target} cannot be read back`);
+  return compiled;
+}
+
+async function writeCompiled(model: ModelPackage, precision: Precision, folder: string, onProgress?: (done: number, total: number) => void): Promise<void> {
+  const { config } = model;
+  const decoders = GRAPH_PROFILES.map((profile) => ({ profile, ...compileDecoder(config, { precision, lora: profile, maxContext: config.maxContext }) }));
+  const wanted = new Map<string, StoredWeight>();
+  for (const { graph } of decoders) for (const weight of storedWeights(graph)) wanted.set(weight.key, weight);
+  await using checkpoint = await model.openCheckpoint();
+  const weightsPath = join(folder, WEIGHTS_FILE);
+  const recipes = [...wanted.values()].map(({ recipe }) => recipe);
+  const stored = await writeWeightsFile({ path: weightsPath, recipes, materialiser: createMaterialiser(checkpoint), ...(onProgress && { onProgress }) });
+  const place = (key: string): { offset: number; bytes: number } => {
+    const found = stored.get(key);
+    if (!found) throw new Error(`no bytes were stored for ${key}`);
+    return found;
+  };
+  const entries = new Map<string, WeightEntry>();
+  const graphs: Partial<Record<GraphProfile, ManifestGraph>> = {};
+  for (const { profile, graph, loraGroups } of decoders) {
+    const weights = storedWeights(graph);
+    for (const { name, type, shape, key } of weights) {
+      if (type === 'bool') throw new Error(`weight ${name} has the type bool`);
+      entries.set(name, { name, type, shape, offset: place(key).offset });
+    }
+    const locate = (key: string): { location: string; offset: number; length: number } => ({ location: WEIGHTS_FILE, offset: place(key).offset, length: place(key).bytes });
+    const bytes = encodeOnnxModel(toOnnx(graph, locate));
+    await writeFile(join(folder, `${profile}.onnx`), bytes);
+    graphs[profile] = { file: `${profile}.onnx`, bytes: bytes.byteLength, weightNames: weights.map(({ name }) => name), loraGroups };
+  }
+  const manifest: Manifest = {
+    compilerVersion: COMPILER_VERSION,
+    baseDigest: model.record.digest,
+    precision,
+    shape: {
+      layerCount: config.layerCount,
+      kvHeadCount: config.kvHeadCount,
+      headSize: config.headSize,
+      vocabularySize: config.vocabularySize,
+      maxContext: config.maxContext,
+    },
+    weightsBytes: (await stat(weightsPath)).size,
+    weights: [...entries.values()],
+    graphs: graphs as Record<GraphProfile, ManifestGraph>,
+  };
+  await writeManifest(join(folder, MANIFEST_FILE), manifest);
+}
+
+async function writeManifest(path: string, manifest: Manifest): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(JSON.stringify(manifest));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,49 @@
+// What compiling a base at one precision leaves on disk, as data: the executor's and the trainer's view. Paths are absolute once opened.
+import type { WeightEntry } from '../runtime/index.ts';
+
+/** none: base only. linear: plain LoRA on the layers' linears. full: also gains, biases, embedding and head. */
+export type GraphProfile = 'none' | 'linear' | 'full';
+export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
+
+export type Precision = 'fp32' | 'int8' | 'int4';
+export const PRECISIONS: readonly Precision[] = ['fp32', 'int8', 'int4'];
+
+/** A base matmul (or the embedding) with its adapter inputs; `parts` are the sites that share it, in column order. */
+export interface LoraInputGroup {
+  readonly id: string;
+  readonly kind: 'linear' | 'head' | 'embedding';
+  readonly inFeatures: number;
+  readonly parts: readonly { readonly site: string; readonly outFeatures: number }[];
+  readonly inputs: {
+    /** [rows, inFeatures, sum of ranks]; embedding: [rows, tokens, rank], gathered by the host. */
+    readonly a: string;
+    /** int64 [parts]; only where there is more than one part. */
+    readonly ranks?: string;
+    /** [rows, rank of the part, outFeatures of the part] each. */
+    readonly b: readonly string[];
+    /** [rows, 1, sum of outFeatures]. */
+    readonly gain?: string;
+    readonly bias?: string;
+  };
+}
+
+export interface CompiledGraph {
+  readonly path: string;
+  /** Initializers that come from the shared weights. */
+  readonly weightNames: readonly string[];
+  readonly loraGroups: readonly LoraInputGroup[];
+}
+
+export interface CompiledModel {
+  readonly precision: Precision;
+  readonly shape: {
+    readonly layerCount: number;
+    readonly kvHeadCount: number;
+    readonly headSize: number;
+    readonly vocabularySize: number;
+    readonly maxContext: number;
+  };
+  readonly weightsPath: string;
+  readonly weights: readonly WeightEntry[];
+  readonly graphs: Readonly<Record<GraphProfile, CompiledGraph>>;
+}

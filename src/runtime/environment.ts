@@ -1,0 +1,41 @@
+// One ONNX Runtime environment of a process: its library, one thread pool that all sessions share, and CPU memory info.
+import { NativeHandle } from './handles.ts';
+import { loadLibrary, type OrtLibrary } from './library.ts';
+
+const LOG_ERROR = 3;
+const ARENA_ALLOCATOR = 1;
+const DEFAULT_MEMORY = 0;
+
+export interface EnvironmentOptions {
+  readonly libraryPath?: string;
+  /** Threads of the shared pool, the calling one included. */
+  readonly threadCount: number;
+  /** Idle pool threads spin for a while before they sleep: lower latency, busier cores. */
+  readonly allowSpinning: boolean;
+}
+
+export interface OrtEnvironment extends Disposable {
+  readonly library: OrtLibrary;
+  readonly handle: NativeHandle;
+  readonly memoryInfo: NativeHandle;
+  readonly runOptions: NativeHandle;
+  dispose(): void;
+}
+
+export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
+  const library = loadLibrary(options.libraryPath);
+  const release = (name: 'ReleaseEnv' | 'ReleaseMemoryInfo' | 'ReleaseRunOptions') => (pointer: unknown) => void library.call(name, pointer);
+  using threading = new NativeHandle('threading options', library.create('CreateThreadingOptions'), (pointer) => library.call('ReleaseThreadingOptions', pointer));
+  library.check('SetGlobalIntraOpNumThreads', threading.pointer, options.threadCount);
+  library.check('SetGlobalSpinControl', threading.pointer, options.allowSpinning ? 1 : 0);
+  const environment = library.create('CreateEnvWithGlobalThreadPools', LOG_ERROR, 'lorikeet', threading.pointer);
+  const handle = new NativeHandle('environment', environment, release('ReleaseEnv'));
+  const memoryInfo = new NativeHandle('memory info', library.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY), release('ReleaseMemoryInfo'));
+  const runOptions = new NativeHandle('run options', library.create('CreateRunOptions'), release('ReleaseRunOptions'));
+  const dispose = (): void => {
+    runOptions.dispose();
+    memoryInfo.dispose();
+    handle.dispose();
+  };
+  return { library, handle, memoryInfo, runOptions, dispose, [Symbol.dispose]: dispose };
+}

@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onnx } from 'onnx-proto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEnvironment, createSession, createTensor, HostMemory, liveHandleCount, loadLibrary, mapWeights, type OrtEnvironment } from './index.ts';
+
+const FLOAT = 1;
+const folder = mkdtempSync(join(tmpdir(), 'lorikeet-runtime-'));
+const graphPath = join(folder, 'scale.onnx');
+const weightsPath = join(folder, 'weights.bin');
+
+/** y = x * w with w stored outside of the protobuf. */
+function writeGraph(): void {
+  const io = (name: string) => ({ name, type: { tensorType: { elemType: FLOAT, shape: { dim: [{ dimParam: 'n' }, { dimValue: 4 }] } } } });
+  const external = [
+    { key: 'location', value: 'weights.bin' },
+    { key: 'offset', value: '64' },
+    { key: 'length', value: '16' },
+  ];
+  const model = onnx.ModelProto.create({
+    irVersion: 8,
+    opsetImport: [{ domain: '', version: 17 }],
+    graph: {
+      name: 'scale',
+      node: [{ opType: 'Mul', input: ['x', 'w'], output: ['y'], name: 'mul' }],
+      initializer: [{ name: 'w', dataType: FLOAT, dims: [4], dataLocation: 1, externalData: external }],
+      input: [io('x')],
+      output: [io('y')],
+    },
+  });
+  writeFileSync(graphPath, onnx.ModelProto.encode(model).finish());
+  const bytes = Buffer.alloc(80);
+  [1, 2, 3, 4].forEach((value, index) => bytes.writeFloatLE(value, 64 + index * 4));
+  writeFileSync(weightsPath, bytes);
+}
+
+const WEIGHT = { name: 'w', type: 'float32', shape: [4], offset: 64 } as const;
+let environment: OrtEnvironment;
+
+beforeAll(() => {
+  writeGraph();
+  environment = createEnvironment({ threadCount: 1, allowSpinning: false });
+});
+
+afterAll(() => {
+  environment.dispose();
+  expect(liveHandleCount()).toBe(0);
+  rmSync(folder, { recursive: true });
+});
+
+describe('sessions over shared weights', () => {
+  it('run in place on bound memory and give every handle back', () => {
+    const before = liveHandleCount();
+    {
+      using weights = mapWeights(environment, weightsPath, [WEIGHT]);
+      using session = createSession(environment, graphPath, { weights: { shared: weights, names: ['w'] } });
+      using binding = session.createBinding();
+      const values = new Float32Array(new ArrayBuffer(32)).fill(2);
+      const result = new Float32Array(new ArrayBuffer(32));
+      using x = createTensor(environment, 'float32', [2, 4], values);
+      using y = createTensor(environment, 'float32', [2, 4], result);
+      binding.input('x', x);
+      binding.output('y', y);
+      binding.run();
+      expect([...result]).toEqual([2, 4, 6, 8, 2, 4, 6, 8]);
+      values.fill(10);
+      binding.run();
+      expect([...result]).toEqual([10, 20, 30, 40, 10, 20, 30, 40]);
+    }
+    expect(liveHandleCount()).toBe(before);
+  });
+
+  it('keep nothing alive over thousands of rebinds', () => {
+    using session = createSession(environment, graphPath);
+    using binding = session.createBinding();
+    const before = liveHandleCount();
+    for (let step = 0; step < 2000; step++) {
+      const rows = 1 + (step % 7);
+      using x = createTensor(environment, 'float32', [rows, 4], new Float32Array(new ArrayBuffer(rows * 16)).fill(step));
+      const result = new Float32Array(new ArrayBuffer(rows * 16));
+      using y = createTensor(environment, 'float32', [rows, 4], result);
+      binding.input('x', x);
+      binding.output('y', y);
+      binding.run();
+      expect(result[3]).toBe(step * 4);
+    }
+    expect(liveHandleCount()).toBe(before);
+  });
+});
+
+describe('mistakes', () => {
+  it('are refused with what came and what was expected', () => {
+    expect(() => createTensor(environment, 'float32', [3], new Float32Array(2))).toThrow('needs 12 bytes, its data has 8');
+    expect(() => mapWeights(environment, weightsPath, [{ ...WEIGHT, offset: 72 }])).toThrow('weights file is cut off: w ends at 88 of 80');
+    expect(() => createSession(environment, join(folder, 'missing.onnx'))).toThrow(/missing\.onnx/);
+    expect(() => loadLibrary(join(folder, 'nothing.so'))).toThrow(/nothing\.so/);
+  });
+
+  it('do not leak the handles made on the way', () => {
+    const before = liveHandleCount();
+    using session = createSession(environment, graphPath);
+    using binding = session.createBinding();
+    using x = createTensor(environment, 'float32', [1, 4], new Float32Array(4));
+    expect(() => binding.input('nonsense', x)).toThrow(/nonsense/);
+    expect(liveHandleCount()).toBe(before + 3);
+  });
+
+  it('include the use of a disposed object', () => {
+    const tensor = createTensor(environment, 'int64', [1], BigInt64Array.of(1n));
+    tensor.dispose();
+    tensor.dispose();
+    expect(() => tensor.handle.pointer).toThrow('used after dispose');
+  });
+});
+
+describe('HostMemory', () => {
+  it('reads as zeros after its pages are given back', () => {
+    using memory = HostMemory.allocate(1 << 16);
+    const bytes = new Uint8Array(memory.buffer).fill(7);
+    memory.discard(1, (1 << 16) - 1);
+    expect(bytes[0]).toBe(7);
+    expect(bytes[4096]).toBe(0);
+    expect(bytes.at(-1)).toBe(0);
+  });
+});

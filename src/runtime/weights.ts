@@ -1,0 +1,48 @@
+// The weights of one base model, mapped once and shared by every session over it, packed copies included.
+import type { OrtEnvironment } from './environment.ts';
+import { NativeHandle } from './handles.ts';
+import { HostMemory } from './memory.ts';
+import { createTensor, ELEMENT_BYTES, type ElementType, type Tensor } from './tensor.ts';
+
+/** Where one weight lies in the weights file. */
+export interface WeightEntry {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+}
+
+export interface SharedWeights extends Disposable {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly container: NativeHandle;
+  dispose(): void;
+}
+
+/** @throws Error when the file is shorter than its index says. */
+export function mapWeights(environment: OrtEnvironment, path: string, entries: readonly WeightEntry[]): SharedWeights {
+  const memory = HostMemory.ofFile(path);
+  for (const entry of entries) {
+    const end = entry.offset + entryBytes(entry);
+    if (end > memory.buffer.byteLength) throw new Error(`weights file is cut off: ${entry.name} ends at ${end} of ${memory.buffer.byteLength}`);
+  }
+  const tensors = new Map<string, Tensor>();
+  const { library } = environment;
+  for (const entry of entries) {
+    const data = new Uint8Array(memory.buffer, entry.offset, entryBytes(entry));
+    tensors.set(entry.name, createTensor(environment, entry.type, entry.shape, data));
+  }
+  const container = new NativeHandle('prepacked weights', library.create('CreatePrepackedWeightsContainer'), (pointer) =>
+    library.call('ReleasePrepackedWeightsContainer', pointer),
+  );
+  const dispose = (): void => {
+    for (const tensor of tensors.values()) tensor.dispose();
+    container.dispose();
+    memory.dispose();
+  };
+  return { tensors, container, dispose, [Symbol.dispose]: dispose };
+}
+
+function entryBytes({ shape, type }: WeightEntry): number {
+  return shape.reduce((product, size) => product * size, 1) * ELEMENT_BYTES[type];
+}
