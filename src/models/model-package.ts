@@ -19,7 +19,12 @@ export interface ModelPackage {
   readonly chatTemplate: string | null;
   readonly weights: BaseWeights;
   openCheckpoint(): Promise<Checkpoint>;
+  /** Closes what reading weights has opened. */
+  close(): Promise<void>;
 }
+
+/** Tensors that a reader may ask for again soon: an embedding by its head, a weight in parts. */
+const RECENT_TENSORS = 2;
 
 /** @throws AppError `usage` when nothing (readable) is imported there, `invalid_request` when its source is damaged. */
 export async function openModelPackage(folder: string): Promise<ModelPackage> {
@@ -46,15 +51,30 @@ export async function openModelPackage(folder: string): Promise<ModelPackage> {
     stopTokenIds: facts.stopTokenIds,
     createdAtMs: record.createdAtMs,
   };
-  const open = (): Promise<Checkpoint> => openCheckpoint(record.sourceKind, source, config);
-  const weights: BaseWeights = { readWeight: (module) => readSiteWeight(open, config, module) };
-  return { folder, record, config, description, tokenizer: facts.tokenizer, chatTemplate: facts.chatTemplate, weights, openCheckpoint: async () => withRecent(await open(), 4) };
+  const open = async (): Promise<Checkpoint> => withRecent(await openCheckpoint(record.sourceKind, source, config), RECENT_TENSORS);
+  return { folder, record, config, description, tokenizer: facts.tokenizer, chatTemplate: facts.chatTemplate, ...baseWeights(open, config), openCheckpoint: open };
 }
 
-async function readSiteWeight(open: () => Promise<Checkpoint>, config: LlamaConfig, module: string): Promise<Float32Array> {
-  await using checkpoint = await open();
-  const stored = module === 'lm_head' && config.tiedHead ? 'model.embed_tokens' : module;
-  return (await checkpoint.read(`${stored}.weight`)).values;
+/** Original weights over one checkpoint, opened at the first read and kept: parsing a GGUF header takes as long as reading many tensors. */
+function baseWeights(open: () => Promise<Checkpoint>, config: LlamaConfig): Pick<ModelPackage, 'weights' | 'close'> {
+  let opened: Promise<Checkpoint> | null = null;
+  return {
+    weights: {
+      async readWeight(module) {
+        const stored = module === 'lm_head' && config.tiedHead ? 'model.embed_tokens' : module;
+        opened ??= open().catch((error: unknown) => {
+          opened = null;
+          throw error;
+        });
+        return (await (await opened).read(`${stored}.weight`)).values;
+      },
+    },
+    async close() {
+      const checkpoint = opened;
+      opened = null;
+      await (await checkpoint)?.close();
+    },
+  };
 }
 
 export interface ListedModel {

@@ -1,0 +1,187 @@
+// The executor over the tiny model: whatever rows share a call, and however they moved before, each gets what it would get alone.
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../src/adapters/packed.ts';
+import { createOrtExecutor } from '../../src/engine/executor/index.ts';
+import type { ModelExecutor } from '../../src/engine/index.ts';
+import { type CompiledModel, ensureCompiled, importModel, type ModelPackage } from '../../src/models/index.ts';
+import { fixturePath } from '../support/repository.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { LOGPROB_FP32 } from '../support/tolerances.ts';
+
+const MAX_ROWS = 6;
+const CAPACITIES = [32, 128] as const;
+
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function randomAdapter(base: ModelPackage, seed: number, features: { readonly linears: readonly string[]; readonly extras: boolean }): PackedAdapter {
+  const random = seeded(seed);
+  const values = (length: number, size: number): Float32Array => Float32Array.from({ length }, () => (random() - 0.5) * size);
+  const sites = base.description.sites.filter(({ id, kind }) => (kind === 'linear' ? features.linears.includes(id.split('.')[2] ?? '') : features.extras));
+  const contents = sites.map(({ id, kind, inFeatures, outFeatures }): PackedSiteContent => {
+    const rank = 1 + Math.floor(random() * 11);
+    const extras = features.extras ? { gain: values(outFeatures, 1).map((value) => value + 1), ...(kind !== 'embedding' && { bias: values(outFeatures, 0.2) }) } : {};
+    return { site: id, rank, a: values(inFeatures * rank, 0.5), b: values(rank * outFeatures, 0.5), ...extras };
+  });
+  return decodePacked(encodePacked(base.description.digest, contents));
+}
+
+function logProbabilities(logits: Float32Array): Float64Array {
+  const largest = logits.reduce((one, other) => Math.max(one, other), -Infinity);
+  const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
+  return Float64Array.from(logits, (value) => value - largest - Math.log(sum));
+}
+
+function distance(one: Float32Array, other: Float32Array): number {
+  const [left, right] = [logProbabilities(one), logProbabilities(other)];
+  return left.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (right[index] ?? Infinity))), 0);
+}
+
+interface LiveRow {
+  readonly row: number;
+  readonly adapter: PackedAdapter | null;
+  readonly tokens: number[];
+  capacity: number;
+  processed: number;
+}
+
+const folder = temporaryFolder();
+let base: ModelPackage;
+let compiled: CompiledModel;
+let adapters: readonly (PackedAdapter | null)[];
+let executor: ModelExecutor;
+let alone: ModelExecutor;
+
+beforeAll(async () => {
+  base = await importModel({ source: fixturePath('tiny-llama'), id: 'tiny', modelsDir: join(folder, 'models') });
+  compiled = await ensureCompiled(base, 'fp32');
+  const options = { model: compiled, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
+  executor = createOrtExecutor(options);
+  alone = createOrtExecutor(options);
+  adapters = [
+    null,
+    randomAdapter(base, 1, { linears: ['q', 'v'], extras: false }),
+    randomAdapter(base, 2, { linears: ['q', 'k', 'v', 'o', 'gate', 'up', 'down'], extras: false }),
+    randomAdapter(base, 3, { linears: ['down', 'k'], extras: true }),
+    randomAdapter(base, 4, { linears: [], extras: true }),
+  ];
+});
+
+afterAll(() => {
+  executor.close();
+  alone.close();
+});
+
+/** Logits after the last token of a fresh row that nobody shares. */
+function expected({ tokens, adapter }: LiveRow): Float32Array {
+  alone.addRow(0, 128, adapter);
+  const logits = alone.run({ kind: 'prefill', row: 0, tokenIds: tokens, startPosition: 0, logits: 'last' }).slice();
+  alone.removeRow(0);
+  return logits;
+}
+
+/** One random schedule; answers the largest distance of any row's log probabilities from those alone. */
+function runSchedule(seed: number, stepCount: number): number {
+  const random = seeded(seed);
+  const pick = (count: number): number => Math.floor(random() * count);
+  const { vocabularySize } = base.description;
+  const live: LiveRow[] = [];
+  let nextRow = 1;
+  let worst = 0;
+  const compare = (row: LiveRow, logits: Float32Array): void => {
+    row.processed = row.tokens.length;
+    worst = Math.max(worst, distance(logits, expected(row)));
+    row.tokens.push(pick(vocabularySize));
+  };
+  const actions = [
+    () => {
+      if (live.length === MAX_ROWS) return;
+      const tokens = Array.from({ length: 1 + pick(12) }, () => pick(vocabularySize));
+      const row: LiveRow = { row: nextRow++, adapter: adapters[pick(adapters.length)] ?? null, tokens, capacity: CAPACITIES[pick(2)] ?? 32, processed: 0 };
+      executor.addRow(row.row, row.capacity, row.adapter);
+      live.push(row);
+    },
+    () => {
+      const row = live.find(({ processed, tokens }) => processed < tokens.length - 1 || processed === 0);
+      if (!row) return;
+      const chunk = row.tokens.slice(row.processed, row.processed + 1 + pick(8));
+      const isLast = row.processed + chunk.length === row.tokens.length;
+      const logits = executor.run({ kind: 'prefill', row: row.row, tokenIds: chunk, startPosition: row.processed, logits: isLast ? 'last' : 'none' });
+      if (isLast) compare(row, logits);
+      else row.processed += chunk.length;
+    },
+    () => {
+      const capacity = CAPACITIES[pick(2)] ?? 32;
+      const ready = live.filter((row) => row.capacity === capacity && row.processed === row.tokens.length - 1 && row.processed > 0 && row.processed < row.capacity);
+      if (ready.length === 0) return;
+      const rows = ready.map(({ row, tokens, processed }) => ({ row, tokenId: tokens[processed] ?? 0, position: processed }));
+      const logits = executor.run({ kind: 'decode', capacity, rows });
+      ready.forEach((row, index) => compare(row, logits.slice(index * vocabularySize, (index + 1) * vocabularySize)));
+    },
+    () => {
+      const row = live.find(({ capacity, processed }) => capacity === 32 && processed > 4);
+      if (!row) return;
+      executor.growRow(row.row, 128, row.processed);
+      row.capacity = 128;
+    },
+    () => {
+      const index = pick(live.length + 2);
+      const row = live[index];
+      if (!row) return;
+      executor.removeRow(row.row);
+      live.splice(index, 1);
+    },
+  ];
+  const weights = [0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 4];
+  for (let step = 0; step < stepCount; step++) {
+    for (const row of live.filter(({ capacity, tokens }) => tokens.length >= capacity)) {
+      executor.removeRow(row.row);
+      live.splice(live.indexOf(row), 1);
+    }
+    actions[weights[pick(weights.length)] ?? 0]?.();
+  }
+  for (const { row } of live) executor.removeRow(row);
+  return worst;
+}
+
+describe('the executor', () => {
+  it('gives every row of 20 random schedules what it gets alone', () => {
+    for (let seed = 1; seed <= 20; seed++) expect(runSchedule(seed, 60), `schedule ${seed}`).toBeLessThan(LOGPROB_FP32);
+  });
+
+  it('changes results through every adapter', () => {
+    const logits = adapters.map((adapter) => expected({ row: 0, adapter, tokens: [5, 9, 40], capacity: 32, processed: 0 }));
+    for (const changed of logits.slice(1)) expect(distance(changed, logits[0] ?? changed)).toBeGreaterThan(100 * LOGPROB_FP32);
+  });
+
+  it('holds no more native objects after many joins and leaves than before', () => {
+    runSchedule(77, 40);
+    const before = executor.liveHandles();
+    for (let seed = 100; seed < 110; seed++) runSchedule(seed, 40);
+    // Bindings of lane ranges stay for reuse; their number is bounded by lanes and profiles, not by requests.
+    const perRange = 400;
+    expect(executor.liveHandles()).toBeLessThan(before + perRange * MAX_ROWS * 2 * 3);
+  });
+
+  it('keeps a row that is still in prefill out of the way of decoding rows', () => {
+    const adapter = adapters[2] ?? null;
+    const early: LiveRow = { row: 1, adapter, tokens: [3, 4, 5, 6, 7, 8], capacity: 32, processed: 0 };
+    const other: LiveRow = { row: 2, adapter: null, tokens: [9, 10], capacity: 32, processed: 0 };
+    for (const { row, capacity, adapter: own } of [early, other]) executor.addRow(row, capacity, own);
+    executor.run({ kind: 'prefill', row: 1, tokenIds: [3, 4, 5], startPosition: 0, logits: 'none' });
+    executor.run({ kind: 'prefill', row: 2, tokenIds: [9, 10], startPosition: 0, logits: 'none' });
+    other.tokens.push(11);
+    const decoded = executor.run({ kind: 'decode', capacity: 32, rows: [{ row: 2, tokenId: 11, position: 2 }] }).slice();
+    expect(distance(decoded, expected(other))).toBeLessThan(LOGPROB_FP32);
+    const finished = executor.run({ kind: 'prefill', row: 1, tokenIds: [6, 7, 8], startPosition: 3, logits: 'last' });
+    expect(distance(finished, expected(early))).toBeLessThan(LOGPROB_FP32);
+    executor.removeRow(1);
+    executor.removeRow(2);
+  });
+});
