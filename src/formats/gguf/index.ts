@@ -1,0 +1,2 @@
+// The part of this folder that other rooms use.
+export { openGguf } from './file.ts';

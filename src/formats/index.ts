@@ -1,0 +1,6 @@
+// The room's entry: bytes to data and back, for every foreign format. Pure but for the ranged readers of big files.
+export { FormatError } from './format-error.ts';
+export * from './safetensors/index.ts';
+export * from './gguf/index.ts';
+export * from './peft/index.ts';
+export * from './onnx/index.ts';

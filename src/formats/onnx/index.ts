@@ -1,0 +1,13 @@
+export { decodeOnnxModel, MAX_ONNX_BYTES } from './decode.ts';
+export { encodeOnnxModel } from './encode.ts';
+export type {
+  OnnxAttribute,
+  OnnxElementType,
+  OnnxExternalData,
+  OnnxGraph,
+  OnnxInitializer,
+  OnnxInlineData,
+  OnnxModel,
+  OnnxNode,
+  OnnxValue,
+} from './model.ts';

@@ -1,0 +1,5 @@
+// The part of this folder that other rooms use.
+export { parseAdapterConfig, type PeftLoraConfig } from './config.ts';
+export { requireTensorsMatchConfig } from './consistency.ts';
+export { resolveScale } from './scale.ts';
+export { groupLoraTensors, type LoraTensors } from './tensor-names.ts';

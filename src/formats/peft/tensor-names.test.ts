@@ -1,0 +1,93 @@
+// Tensor names of PEFT files, grouped by module.
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { outcomeOf } from '../../../test/support/outcome.ts';
+import { AppError } from '../../core/index.ts';
+import { groupLoraTensors } from './tensor-names.ts';
+
+const Q = 'model.layers.0.self_attn.q_proj';
+
+describe('groupLoraTensors', () => {
+  it('groups A, B, bias and magnitude of a Linear', () => {
+    const names = ['lora_B.bias', 'lora_A.weight', 'lora_magnitude_vector', 'lora_B.weight'].map((part) => `base_model.model.${Q}.${part}`);
+    expect(groupLoraTensors(names)).toEqual([{ form: 'linear', module: Q, a: names[1], b: names[3], bias: names[0], magnitude: names[2] }]);
+  });
+
+  it('groups embeddings, whose names have no .weight', () => {
+    const [a, b] = ['base_model.model.model.embed_tokens.lora_embedding_A', 'base_model.model.model.embed_tokens.lora_embedding_B'];
+    expect(groupLoraTensors([a, b])).toEqual([{ form: 'embedding', module: 'model.embed_tokens', embeddingA: a, embeddingB: b }]);
+  });
+
+  it('takes names without the prefix, with the adapter name "default", and both spellings of the magnitude', () => {
+    const names = [`${Q}.lora_A.default.weight`, `${Q}.lora_B.default.weight`, `${Q}.lora_magnitude_vector.weight`];
+    expect(groupLoraTensors(names)).toEqual([{ form: 'linear', module: Q, a: names[0], b: names[1], magnitude: names[2] }]);
+  });
+
+  it('keeps the order of first appearance', () => {
+    const names = ['b', 'a'].flatMap((module) => [`${module}.lora_A.weight`, `${module}.lora_B.weight`]);
+    expect(groupLoraTensors(names).map((group) => group.module)).toEqual(['b', 'a']);
+  });
+
+  it.each<[string, readonly string[], string, RegExp]>([
+    ['no tensors', [], 'invalid_adapter', /no tensors/],
+    ['A without B', [`${Q}.lora_A.weight`], 'invalid_adapter', /incomplete: it has only .*lora_A/],
+    ['B without A', [`${Q}.lora_B.weight`], 'invalid_adapter', /incomplete/],
+    ['a bias alone', [`${Q}.lora_B.bias`], 'invalid_adapter', /incomplete/],
+    ['a magnitude alone', [`${Q}.lora_magnitude_vector`], 'invalid_adapter', /incomplete/],
+    ['half an embedding', ['e.lora_embedding_A'], 'invalid_adapter', /incomplete/],
+    [
+      'Linear and embedding at one module',
+      ['e.lora_embedding_A', 'e.lora_embedding_B', 'e.lora_A.weight'],
+      'invalid_adapter',
+      /Linear and of an embedding/,
+    ],
+    [
+      'a part twice, with and without prefix',
+      [`${Q}.lora_A.weight`, `base_model.model.${Q}.lora_A.weight`],
+      'invalid_adapter',
+      /same part/,
+    ],
+    ['a part twice, with and without adapter name', [`${Q}.lora_A.weight`, `${Q}.lora_A.default.weight`], 'invalid_adapter', /same part/],
+    ['a third matrix', [`${Q}.lora_C.weight`], 'invalid_adapter', /lora_C.*not one of a LoRA adapter/],
+    ['a bias of A', [`${Q}.lora_A.bias`], 'invalid_adapter', /not one of a LoRA adapter/],
+    ['another adapter name', [`${Q}.lora_A.other.weight`], 'invalid_adapter', /not one of a LoRA adapter/],
+    ['no module', ['lora_A.weight'], 'invalid_adapter', /not one of a LoRA adapter/],
+    ['an empty module', ['.lora_A.weight'], 'invalid_adapter', /not a module path/],
+    ['a module with a path in it', ['../x.lora_A.weight'], 'invalid_adapter', /not a module path/],
+    ['a module with empty components', ['a..b.lora_A.weight'], 'invalid_adapter', /not a module path/],
+    ['IA3', [`${Q}.ia3_l`], 'invalid_adapter', /not one of a LoRA adapter/],
+    ['a saved module', ['base_model.model.lm_head.weight'], 'unsupported_adapter', /modules_to_save/],
+    ['a trained base bias', [`base_model.model.${Q}.bias`], 'unsupported_adapter', /full weight/],
+    ['a saved embedding', ['base_model.model.model.embed_tokens.base_layer.weight'], 'unsupported_adapter', /save_embedding_layers=False/],
+  ])('refuses %s', (_, names, code, message) => {
+    const refusal = outcomeOf(() => groupLoraTensors(names)).error;
+    expect(refusal).toBeInstanceOf(AppError);
+    expect(refusal).toMatchObject({ code, message: expect.stringMatching(message) as string });
+  });
+
+  it('accounts for every name or refuses', () => {
+    const part = fc.constantFrom(
+      'lora_A',
+      'lora_B',
+      'weight',
+      'bias',
+      'default',
+      'base_layer',
+      'lora_embedding_A',
+      'lora_embedding_B',
+      'lora_magnitude_vector',
+      'm',
+      '',
+    );
+    const name = fc.array(part, { maxLength: 5 }).map((parts) => parts.join('.'));
+    fc.assert(
+      fc.property(fc.array(name, { maxLength: 5 }), (names) => {
+        const { value: groups = [], error } = outcomeOf(() => groupLoraTensors(names));
+        const used = groups.flatMap(({ form: _form, module: _module, ...tensors }) => Object.values(tensors));
+        expect(error instanceof AppError || isDeepStrictEqual(used.toSorted(), names.toSorted())).toBe(true);
+      }),
+      { numRuns: 2000, seed: 9 },
+    );
+  });
+});
