@@ -3,3 +3,4 @@ export { type CompiledGraph, type CompiledModel, type GraphProfile, type LoraInp
 export type { AdapterSite, BaseModelDescription, BaseWeights, SiteKind } from './description.ts';
 export { fileDigest, importModel, type ImportOptions, type ImportProgress } from './import-model.ts';
 export { listModels, type ListedModel, type ModelPackage, openModelPackage } from './model-package.ts';
+export { CATALOGUE, type CatalogueEntry, type PulledModel, type PullOptions, type PullProgress, pullModel } from './sources/index.ts';

@@ -4,7 +4,7 @@ export interface Tokenizer {
   readonly vocabularySize: number;
   /** Adds no special tokens; special tokens written out in the text are recognised. */
   encode(text: string): number[];
-  /** Skips special tokens unless asked. Invalid UTF-8 becomes U+FFFD. */
+  /** Skips special tokens unless asked not to. Invalid UTF-8 becomes U+FFFD. */
   decode(tokenIds: readonly number[], options?: { readonly skipSpecial?: boolean }): string;
   /** Raw bytes of a token (special tokens: their written form in UTF-8). */
   tokenBytes(tokenId: number): Uint8Array;
@@ -13,6 +13,8 @@ export interface Tokenizer {
   readonly bosTokenId: number | null;
   /** Whether the model's own convention puts BOS before plain text. */
   readonly addBos: boolean;
+  /** Decoding drops one leading space, which encoding had put before the text (SentencePiece). Absent means false. */
+  readonly dropsLeadingSpace?: boolean;
 }
 
 export interface ChatMessage {

@@ -39,7 +39,7 @@ export async function httpGet(get: HttpGet): Promise<HttpOutcome> {
 }
 
 function redirectTarget(from: URL, location: string | undefined): URL {
-  if (location === undefined || !URL.canParse(location, from)) throw new AppError('usage', `${from.host} redirects to no address.`);
+  if (location === undefined || !URL.canParse(location, from.href)) throw new AppError('usage', `${from.host} redirects to no address.`);
   const target = new URL(location, from);
   const isSafe = target.protocol === 'https:' || (target.protocol === 'http:' && from.protocol === 'http:');
   if (!isSafe)

