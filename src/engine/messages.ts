@@ -54,7 +54,13 @@ export type EngineEvent =
   | { readonly kind: 'prompt-logprobs'; readonly id: RequestId; readonly values: readonly (TokenLogprob | null)[] }
   | { readonly kind: 'token'; readonly id: RequestId; readonly tokenId: number; readonly logprob?: TokenLogprob }
   | { readonly kind: 'finished'; readonly id: RequestId; readonly reason: FinishReason }
-  | { readonly kind: 'failed'; readonly id: RequestId; readonly code: ErrorCode; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      readonly id: RequestId;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly retryAfterSeconds?: number;
+    };
 
 /** A reading of the engine, sent about once a second and on demand; counters grow, gauges are current. */
 export interface EngineStats {

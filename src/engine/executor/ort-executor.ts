@@ -1,15 +1,18 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
-import type { CompiledModel, GraphProfile } from '../../models/index.ts';
-import { createEnvironment, createSession, HostMemory, liveHandleCount, mapWeights, type OrtEnvironment, type Session, type SharedWeights } from '../../runtime/index.ts';
+import type { CompiledModel } from '../../models/index.ts';
+import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { RowGroup } from './row-group.ts';
+import { type PrefillForm, SessionTable } from './session-table.ts';
 
 /** Lines of logits that one prefill may ask for; memory becomes resident only when they are written. */
 const MAX_LOGITS_LINES = 512;
 
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
+  /** Another form of the same base for long prefill calls, where its kernels are faster; it shares KV and adapters. */
+  readonly prefill?: PrefillForm;
   readonly threadCount: number;
   readonly allowSpinning: boolean;
   /** Rows that may live at the same time. */
@@ -28,8 +31,7 @@ class OrtExecutor implements ModelExecutor {
   readonly shape: ExecutorShape;
   readonly #options: OrtExecutorOptions;
   readonly #environment: OrtEnvironment;
-  readonly #weights: SharedWeights;
-  readonly #sessions = new Map<GraphProfile, Session>();
+  readonly #sessions: SessionTable;
   readonly #groups = new Map<number, RowGroup>();
   readonly #capacityOf = new Map<RowId, number>();
   readonly #logits: HostMemory;
@@ -40,10 +42,12 @@ class OrtExecutor implements ModelExecutor {
     const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
     this.shape = { vocabularySize, maxContext: Math.min(options.maxContext, maxContext), kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4 };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
-    this.#weights = mapWeights(this.#environment, model.weightsPath, model.weights);
+    this.#sessions = new SessionTable(this.#environment, model, options.prefill ?? null);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
-    this.#session('none');
-    this.#session('linear');
+    for (const profile of ['none', 'linear'] as const) {
+      this.#sessions.session(profile, 1);
+      this.#sessions.session(profile, Infinity);
+    }
   }
 
   addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
@@ -77,9 +81,7 @@ class OrtExecutor implements ModelExecutor {
   close(): void {
     for (const group of this.#groups.values()) group.dispose();
     this.#groups.clear();
-    for (const session of this.#sessions.values()) session.dispose();
-    this.#sessions.clear();
-    this.#weights.dispose();
+    this.#sessions.dispose();
     this.#logits.dispose();
     this.#environment.dispose();
   }
@@ -106,20 +108,11 @@ class OrtExecutor implements ModelExecutor {
     return new Float32Array(this.#logits.buffer, 0, lineCount * this.shape.vocabularySize);
   }
 
-  #session(profile: GraphProfile): Session {
-    const known = this.#sessions.get(profile);
-    if (known) return known;
-    const graph = this.#options.model.graphs[profile];
-    const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weights, names: graph.weightNames } });
-    this.#sessions.set(profile, session);
-    return session;
-  }
-
   #group(capacity: number): RowGroup {
     const known = this.#groups.get(capacity);
     if (known) return known;
     const { model, maxRows } = this.#options;
-    const group = new RowGroup({ environment: this.#environment, model, session: (profile) => this.#session(profile), capacity, laneCount: maxRows });
+    const group = new RowGroup({ environment: this.#environment, model, sessions: this.#sessions, capacity, laneCount: maxRows });
     this.#groups.set(capacity, group);
     return group;
   }

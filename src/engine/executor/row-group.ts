@@ -1,16 +1,17 @@
 // Rows of one KV capacity: which row lives in which lane, their memory, and the bindings over them.
 import type { PackedAdapter } from '../../adapters/packed.ts';
-import type { CompiledModel, GraphProfile } from '../../models/index.ts';
-import type { OrtEnvironment, Session } from '../../runtime/index.ts';
+import type { CompiledModel } from '../../models/index.ts';
+import type { OrtEnvironment } from '../../runtime/index.ts';
 import type { RowId } from '../ports.ts';
 import { AdapterLanes } from './adapter-lanes.ts';
 import { BoundLanes, type TokenInputs } from './bound-lanes.ts';
 import { KvMemory } from './kv-memory.ts';
+import type { SessionTable } from './session-table.ts';
 
 export interface RowGroupOptions {
   readonly environment: OrtEnvironment;
   readonly model: CompiledModel;
-  readonly session: (profile: GraphProfile) => Session;
+  readonly sessions: SessionTable;
   readonly capacity: number;
   readonly laneCount: number;
 }
@@ -74,7 +75,7 @@ export class RowGroup implements Disposable {
       seqlens: Int32Array.of(end - 1),
       logitsPositions: BigInt64Array.from(logitsPositions, BigInt),
     };
-    this.#bind(lane, 1).run(inputs, logits);
+    this.#bind(lane, 1, tokenIds.length).run(inputs, logits);
     this.#lengths[lane] = end;
   }
 
@@ -94,7 +95,7 @@ export class RowGroup implements Disposable {
       seqlens[lane] = position;
       this.#lengths[lane] = position + 1;
     });
-    this.#bind(0, count).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(count) }, logitsFor(count));
+    this.#bind(0, count, 1).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(count) }, logitsFor(count));
     return lanes;
   }
 
@@ -126,14 +127,14 @@ export class RowGroup implements Disposable {
     }
   }
 
-  #bind(start: number, count: number): BoundLanes {
+  #bind(start: number, count: number, tokenCount: number): BoundLanes {
     const profile = this.#adapters.profile(start, count);
-    const key = `${profile}:${start}:${count}`;
+    const { environment, model, sessions } = this.#options;
+    const { precision, graph, session } = sessions.session(profile, tokenCount);
+    const key = `${profile}:${precision}:${start}:${count}`;
     const known = this.#bound.get(key);
     if (known) return known;
-    const { environment, model, session } = this.#options;
-    const graph = model.graphs[profile];
-    const bound = new BoundLanes({ environment, session: session(profile), graph, layerCount: model.shape.layerCount, kv: this.#kv, adapters: this.#adapters, start, count });
+    const bound = new BoundLanes({ environment, session, graph, layerCount: model.shape.layerCount, kv: this.#kv, adapters: this.#adapters, start, count });
     this.#bound.set(key, bound);
     return bound;
   }

@@ -1,0 +1,112 @@
+// The client, the host and the loop together, over messages in memory.
+import { describe, expect, it } from 'vitest';
+import { request } from '../../test/support/engine-harness.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { createInProcessClient, createMemoryChannel } from '../../test/support/in-process-engine.ts';
+import { isAppError } from '../core/index.ts';
+import { RemoteEngineClient } from './client.ts';
+import type { Generation } from './client-port.ts';
+import type { EngineEvent } from './messages.ts';
+
+async function collect(generation: Generation): Promise<readonly EngineEvent[]> {
+  const events: EngineEvent[] = [];
+  for await (const event of generation.events) events.push(event);
+  return events;
+}
+
+function refusal(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (error) {
+    return isAppError(error) ? { code: error.code, retryAfterSeconds: error.retryAfterSeconds } : error;
+  }
+  return null;
+}
+
+describe('an engine client', () => {
+  it('streams the events of many requests, each in order and to its end', async () => {
+    const { client, close } = await createInProcessClient();
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const all = await Promise.all(
+      ids.map((id, index) => collect(client.submit(request(id, { promptTokenIds: [index], maxNewTokens: 6 })))),
+    );
+    all.forEach((events, index) => {
+      expect(events.flatMap((event) => (event.kind === 'token' ? [event.tokenId] : []))).toEqual(fakeGreedyTokens([index], null, 6));
+      expect(events.at(-1)).toEqual({ kind: 'finished', id: ids[index], reason: 'length' });
+    });
+    expect(client.openRequests).toBe(0);
+    close();
+  });
+
+  it('cancels a request in the middle of its stream', async () => {
+    const { client, executor, close } = await createInProcessClient();
+    const generation = client.submit(request('a', { maxNewTokens: 1000 }));
+    const events: EngineEvent[] = [];
+    for await (const event of generation.events) {
+      events.push(event);
+      if (events.length === 3) generation.cancel();
+    }
+    expect(events.at(-1)).toEqual({ kind: 'finished', id: 'a', reason: 'cancelled' });
+    expect(events.length).toBeLessThan(20);
+    expect(executor.liveHandles()).toBe(0);
+    generation.cancel();
+    close();
+  });
+
+  it('cancels a request whose reader leaves early', async () => {
+    const { client, executor, close } = await createInProcessClient();
+    for await (const event of client.submit(request('a', { maxNewTokens: 1000 })).events) {
+      if (event.kind === 'token') break;
+    }
+    const stats = await client.refreshStats();
+    expect(stats?.runningRequests).toBe(0);
+    expect(executor.liveHandles()).toBe(0);
+    expect(client.openRequests).toBe(0);
+    close();
+  });
+
+  it('refuses requests beyond its limit with a time to try again', async () => {
+    const { client, close } = await createInProcessClient({ limits: { maxBatch: 1, maxWaiting: 1 } });
+    const open = ['a', 'b'].map((id) => client.submit(request(id)));
+    expect(refusal(() => client.submit(request('c')))).toEqual({ code: 'overloaded', retryAfterSeconds: 1 });
+    await Promise.all(open.map(collect));
+    expect(await collect(client.submit(request('c')))).toHaveLength(5);
+    close();
+  });
+
+  it('fails open requests with a time to try again when the engine dies, and refuses new ones', async () => {
+    const { client, kill } = await createInProcessClient();
+    const generation = client.submit(request('a', { maxNewTokens: 1000 }));
+    const events: EngineEvent[] = [];
+    for await (const event of generation.events) {
+      events.push(event);
+      if (events.length === 2) kill();
+    }
+    expect(events.at(-1)).toMatchObject({ kind: 'failed', code: 'engine_unavailable', retryAfterSeconds: 5 });
+    expect(client.isReady()).toBe(false);
+    expect(refusal(() => client.submit(request('b')))).toEqual({ code: 'engine_unavailable', retryAfterSeconds: 5 });
+    expect(await client.refreshStats()).toBe(client.stats());
+  });
+
+  it('tells who waits for readiness why the engine could not start', async () => {
+    const { link, port } = createMemoryChannel();
+    const client = new RemoteEngineClient(link, { maxOpenRequests: 1 });
+    port.send({ kind: 'startup-failed', message: 'the model package is damaged' });
+    await expect(client.whenReady()).rejects.toThrow('the model package is damaged');
+  });
+
+  it('answers pings, and reports counters on demand', async () => {
+    const { client, close } = await createInProcessClient();
+    await collect(client.submit(request('a', { maxNewTokens: 6 })));
+    const stats = await client.refreshStats();
+    expect(stats).toMatchObject({
+      prefillCalls: 1,
+      prefillTokens: 3,
+      decodeCalls: 5,
+      decodeRows: 5,
+      generatedTokens: 6,
+      runningRequests: 0,
+    });
+    close();
+  });
+});

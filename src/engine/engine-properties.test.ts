@@ -1,0 +1,202 @@
+// The engine's laws over random histories of submissions, cancellations, steps, loads and faults. The harness checks the invariants
+// after every action; here stand the laws about results: alone equals mixed, every request ends once, nobody waits for ever.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { adapterSource, fakeAdapter, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
+import { EngineHarness, GREEDY, request } from '../../test/support/engine-harness.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import type { GenerationRequest } from './messages.ts';
+import type { SessionCall } from './ports.ts';
+
+const ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
+const MAX_CONTEXT = 96;
+/** Small enough that rows grow and give way to each other; a request alone always fits. */
+const TIGHT_LIMITS = {
+  smallestCapacity: 8,
+  maxContext: MAX_CONTEXT,
+  kvCacheBytes: 16 * 100,
+  prefillChunk: 8,
+  maxBatch: 5,
+  maxWaiting: 100,
+  adapterHostBytes: 500,
+};
+
+type Shape = Omit<GenerationRequest, 'id'>;
+
+type Action =
+  | { readonly kind: 'submit'; readonly shape: Shape }
+  | { readonly kind: 'cancel'; readonly index: number }
+  | { readonly kind: 'steps'; readonly count: number }
+  | { readonly kind: 'load'; readonly index: number; readonly succeeds: boolean }
+  | { readonly kind: 'fault' };
+
+const sampling = fc.record({
+  temperature: fc.constantFrom(0, 0.7, 1.5),
+  topK: fc.constantFrom(0, 5),
+  topP: fc.constantFrom(1, 0.8),
+  repetitionPenalty: fc.constantFrom(1, 1.4),
+  frequencyPenalty: fc.constantFrom(0, 0.6),
+  seed: fc.nat(1000),
+});
+
+const shape: fc.Arbitrary<Shape> = fc.record({
+  group: fc.constantFrom('a', 'b', 'c'),
+  promptTokenIds: fc.array(fc.nat(63), { minLength: 1, maxLength: 60 }),
+  adapterDigest: fc.constantFrom(null, ...ADAPTERS.map(({ digest }) => digest)),
+  maxNewTokens: fc.oneof(fc.nat(20), fc.integer({ min: 40, max: 90 })),
+  stopTokenIds: fc.constantFrom([], [], [5]),
+  sampling: sampling.map((changes) => ({ ...GREEDY, ...changes })),
+  logprobs: fc.constantFrom(null, 0, 2),
+  promptLogprobs: fc.constantFrom(null, null, 1),
+});
+
+const action = (withFaults: boolean): fc.Arbitrary<Action> =>
+  fc.oneof(
+    { weight: 4, arbitrary: shape.map((value) => ({ kind: 'submit', shape: value }) as const) },
+    { weight: 1, arbitrary: fc.nat(30).map((index) => ({ kind: 'cancel', index }) as const) },
+    { weight: 5, arbitrary: fc.integer({ min: 1, max: 25 }).map((count) => ({ kind: 'steps', count }) as const) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('load' as const), index: fc.nat(2), succeeds: fc.constant(true) }) },
+    {
+      weight: withFaults ? 1 : 0,
+      arbitrary: fc.record({ kind: fc.constant('load' as const), index: fc.nat(2), succeeds: fc.constant(false) }),
+    },
+    { weight: withFaults ? 1 : 0, arbitrary: fc.constant({ kind: 'fault' } as const) },
+  );
+
+interface Played {
+  readonly harness: EngineHarness;
+  readonly shapes: readonly Shape[];
+  readonly cancelled: ReadonlySet<string>;
+}
+
+/** Plays a history on a tight engine, then lets every load succeed and runs until the engine rests. */
+async function play(history: readonly Action[]): Promise<Played> {
+  const source = new HeldAdapterSource(ADAPTERS);
+  const harness = new EngineHarness({ adapters: source, limits: TIGHT_LIMITS });
+  const shapes: Shape[] = [];
+  const cancelled = new Set<string>();
+  for (const step of history) await act(step);
+  for (let round = 0; harness.engine.snapshot().liveCount > 0; round += 1) {
+    // Each request needs far fewer; more means that somebody starves.
+    if (round > 200 * (shapes.length + 1)) throw new Error('a request waits for ever');
+    for (const digest of source.pending) source.succeed(digest);
+    await settle();
+    harness.step();
+  }
+  return { harness, shapes, cancelled };
+
+  async function act(step: Action): Promise<void> {
+    switch (step.kind) {
+      case 'submit':
+        harness.submit(request(`r${shapes.length}`, step.shape));
+        shapes.push(step.shape);
+        return;
+      case 'cancel':
+        cancelled.add(`r${step.index}`);
+        harness.cancel(`r${step.index}`);
+        return;
+      case 'steps':
+        for (let count = 0; count < step.count; count += 1) harness.step();
+        return;
+      case 'fault': {
+        let pending = true;
+        harness.executor.faults = () => {
+          const error = pending ? new Error('a fault') : null;
+          pending = false;
+          return error;
+        };
+        return;
+      }
+      case 'load': {
+        const digest = source.pending[step.index];
+        if (digest === undefined) return;
+        if (step.succeeds) source.succeed(digest);
+        else source.fail(digest, new Error('a damaged file'));
+        await settle();
+        harness.check();
+      }
+    }
+  }
+}
+
+async function settle(): Promise<void> {
+  await new Promise(setImmediate);
+}
+
+/** The same request with the engine to itself and memory to spare. */
+async function playAlone(alone: Shape): Promise<EngineHarness> {
+  const harness = new EngineHarness({ adapters: adapterSource(ADAPTERS), limits: { maxContext: MAX_CONTEXT } });
+  harness.submit(request('alone', alone));
+  await harness.run();
+  return harness;
+}
+
+/** Events without the request's name. */
+const anonymous = (harness: EngineHarness, id: string): readonly unknown[] => harness.eventsOf(id).map((event) => ({ ...event, id: '' }));
+
+function expectNothingHeld(harness: EngineHarness): void {
+  const stats = harness.engine.stats();
+  expect(stats).toMatchObject({ runningRequests: 0, waitingRequests: 0, kvPositionsReserved: 0, liveHandles: 0 });
+  expect(stats.adapters.every(({ leases }) => leases === 0)).toBe(true);
+  harness.engine.close();
+}
+
+describe('the engine, over random histories', () => {
+  it('gives each request in any mix exactly the events that it has alone, up to its cancellation', async () => {
+    let preemptions = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(action(false), { minLength: 10, maxLength: 40 }), async (history) => {
+        const { harness, shapes, cancelled } = await play(history);
+        preemptions += harness.engine.snapshot().preemptions;
+        for (const [index, each] of shapes.entries()) {
+          const id = `r${index}`;
+          const mixed = anonymous(harness, id);
+          const alone = anonymous(await playAlone(each), 'alone');
+          const cutShort = cancelled.has(id) && harness.endOf(id) === 'finished cancelled';
+          const wanted = cutShort ? [...alone.slice(0, mixed.length - 1), { kind: 'finished', id: '', reason: 'cancelled' }] : alone;
+          expect(mixed).toEqual(wanted);
+        }
+        expectNothingHeld(harness);
+      }),
+      { seed: 6, numRuns: 60 },
+    );
+    expect(preemptions).toBeGreaterThan(20);
+  });
+
+  it('ends every request exactly once and holds nothing afterwards, whatever fails', async () => {
+    const failures = new Set<string | null>();
+    await fc.assert(
+      fc.asyncProperty(fc.array(action(true), { maxLength: 40 }), async (history) => {
+        const { harness, shapes } = await play(history);
+        for (const index of shapes.keys()) {
+          const ends = harness.eventsOf(`r${index}`).filter(({ kind }) => kind === 'finished' || kind === 'failed');
+          expect(ends).toHaveLength(1);
+          failures.add(harness.endOf(`r${index}`));
+        }
+        expectNothingHeld(harness);
+      }),
+      { seed: 7, numRuns: 60 },
+    );
+    // The histories must have met what they are about.
+    expect(failures).toEqual(new Set(['failed generation_failed', 'finished cancelled', 'finished length', 'finished stop-token']));
+  });
+
+  it('would notice rows that are mixed up: an executor that swaps two of them changes the results', async () => {
+    const swapped = new EngineHarness({ executor: new SwappingExecutor() });
+    for (const [index, id] of ['a', 'b'].entries()) swapped.submit(request(id, { promptTokenIds: [index], maxNewTokens: 8 }));
+    await swapped.run();
+    const alone = await playAlone(request('a', { promptTokenIds: [0], maxNewTokens: 8 }));
+    expect(swapped.tokensOf('a')).not.toEqual(alone.tokensOf('alone'));
+  });
+});
+
+/** Answers decode calls of several rows with the lines in reverse order. */
+class SwappingExecutor extends FakeExecutor {
+  override run(call: SessionCall): Float32Array {
+    const logits = super.run(call);
+    if (call.kind === 'prefill') return logits;
+    const { vocabularySize } = this.shape;
+    const lines = call.rows.map((_, index) => logits.slice(index * vocabularySize, (index + 1) * vocabularySize));
+    return Float32Array.from(lines.reverse().flatMap((line) => [...line]));
+  }
+}

@@ -1,0 +1,121 @@
+// The engine of one base model: takes requests, steps, reports. Knows neither processes nor messages, only its ports.
+import type { RequestId } from '../core/index.ts';
+import { joinWaiting } from './join.ts';
+import { fail, finish } from './leave.ts';
+import type { EngineStats, GenerationRequest } from './messages.ts';
+import { refusalOf } from './request-checks.ts';
+import { recordArrival } from './scheduler/admission.ts';
+import { Sequence } from './sequence.ts';
+import { snapshotOf, type EngineSnapshot } from './snapshot.ts';
+import { createState, type EngineDependencies, type EngineLimits, type EngineState } from './state.ts';
+import { runStep, type StepOutcome } from './step.ts';
+
+/**
+ * Single-threaded: every call runs to its end before the next. Each accepted or refused request gets exactly one last event,
+ * `finished` or `failed`, and none after it.
+ */
+export class Engine {
+  readonly #state: EngineState;
+  #wake: () => void = () => undefined;
+
+  /** @throws AppError usage when the limits allow no request at all. */
+  constructor(dependencies: EngineDependencies, limits: EngineLimits) {
+    this.#state = createState(dependencies, limits);
+  }
+
+  /** Positions that one request may use, prompt and output together. */
+  get maxContext(): number {
+    return this.#state.maxContext;
+  }
+
+  /** Called whenever new work may have appeared: a request, or an adapter that has loaded. One listener. */
+  onWork(listener: () => void): void {
+    this.#wake = listener;
+  }
+
+  submit(request: GenerationRequest): void {
+    const state = this.#state;
+    if (state.sequences.has(request.id)) throw new Error(`request id ${request.id} is in use`);
+    const refusal =
+      refusalOf(request, { vocabularySize: state.executor.shape.vocabularySize, maxContext: state.maxContext }) ?? this.#overload();
+    if (refusal !== null) {
+      state.outbox.push({ kind: 'failed', id: request.id, ...refusal });
+      this.#flush();
+      return;
+    }
+    const sequence = new Sequence(request, state.nextArrival);
+    state.nextArrival += 1;
+    recordArrival(state.groupTurns, request.group, new Set([...state.waiting].map(({ group }) => group)));
+    state.sequences.set(request.id, sequence);
+    state.waiting.add(sequence);
+    this.#wake();
+  }
+
+  /** Frees what the request holds at once. Unknown and ended requests are ignored: a cancellation may cross the last event. */
+  cancel(id: RequestId): void {
+    const sequence = this.#state.sequences.get(id);
+    if (sequence === undefined) return;
+    finish(this.#state, sequence, 'cancelled');
+    this.#flush();
+    this.#wake();
+  }
+
+  /** Lets requests join, runs at most one session call and emits its events. */
+  step(): StepOutcome {
+    joinWaiting(this.#state, () => {
+      this.#flush();
+      this.#wake();
+    });
+    const outcome = runStep(this.#state);
+    this.#flush();
+    return outcome;
+  }
+
+  stats(): EngineStats {
+    const { counters, executor, ledger, residency, running, waiting } = this.#state;
+    return {
+      runningRequests: running.size,
+      waitingRequests: waiting.size,
+      decodeCalls: counters.decodeCalls,
+      decodeRows: counters.decodeRows,
+      prefillCalls: counters.prefillCalls,
+      prefillTokens: counters.prefillTokens,
+      generatedTokens: counters.generatedTokens,
+      kvPositionsReserved: ledger.reserved,
+      kvPositionsTotal: ledger.total,
+      adapterBytes: residency.bytes,
+      adapterHits: residency.hits,
+      adapterMisses: residency.misses,
+      liveHandles: executor.liveHandles(),
+      residentBytes: process.memoryUsage.rss(),
+      adapters: residency.list(),
+    };
+  }
+
+  /** A copy of the bookkeeping, for `invariants.ts`. */
+  snapshot(): EngineSnapshot {
+    return snapshotOf(this.#state);
+  }
+
+  /** Fails what is left and closes the executor. */
+  close(): void {
+    for (const sequence of this.#state.sequences.values()) {
+      fail(this.#state, sequence, 'engine_unavailable', 'the engine was stopped before this request ended');
+    }
+    this.#flush();
+    this.#state.executor.close();
+  }
+
+  #overload(): { readonly code: 'overloaded'; readonly message: string; readonly retryAfterSeconds: number } | null {
+    const { limits, sequences } = this.#state;
+    if (sequences.size < limits.maxBatch + limits.maxWaiting) return null;
+    return { code: 'overloaded', message: `the queue is full: ${limits.maxWaiting} requests are waiting`, retryAfterSeconds: 1 };
+  }
+
+  #flush(): void {
+    const events = this.#state.outbox;
+    if (events.length === 0) return;
+    this.#state.outbox = [];
+    this.#state.dependencies.emit(events);
+  }
+}

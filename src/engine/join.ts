@@ -1,0 +1,85 @@
+// How requests join the running batch: their adapter is loaded, then a row with KV positions is reserved.
+import { describeError, isAppError } from '../core/index.ts';
+import { fail } from './leave.ts';
+import type { AdapterResidence } from './residency.ts';
+import { nextToAdmit, recordTurn } from './scheduler/admission.ts';
+import { initialCapacity } from './scheduler/capacity.ts';
+import { nextToLoad, type PrefetchView } from './scheduler/prefetch.ts';
+import type { Sequence } from './sequence.ts';
+import type { EngineState } from './state.ts';
+
+/** Starts loads and fills free rows. `loaded` is called when a load that was waited for has ended, well or not. */
+export function joinWaiting(state: EngineState, loaded: () => void): void {
+  startLoads(state, loaded);
+  while (state.running.size < state.limits.maxBatch) {
+    const ready = [...state.waiting].filter((sequence) => sequence.phase === 'ready');
+    const next = nextToAdmit(ready, state.groupTurns);
+    if (next === null || !admit(state, next)) return;
+  }
+}
+
+function startLoads(state: EngineState, loaded: () => void): void {
+  const views = [...state.waiting].filter(needsAdapter);
+  for (const sequence of nextToLoad(views, state.groupTurns, state.limits.maxBatch)) {
+    const digest = sequence.request.adapterDigest;
+    if (digest === null) continue;
+    sequence.residence = state.residency.leaseResident(digest);
+    sequence.phase = sequence.residence === null ? 'loading' : 'ready';
+    if (sequence.residence !== null) continue;
+    state.residency.load(digest).then(
+      (residence) => {
+        settleLoad(state, sequence, residence);
+        loaded();
+      },
+      (error: unknown) => {
+        failLoad(state, sequence, error);
+        loaded();
+      },
+    );
+  }
+}
+
+function needsAdapter(sequence: Sequence): sequence is Sequence & PrefetchView {
+  return sequence.request.adapterDigest !== null && sequence.phase !== 'running';
+}
+
+function settleLoad(state: EngineState, sequence: Sequence, residence: AdapterResidence): void {
+  // It may have been cancelled meanwhile.
+  if (!state.waiting.has(sequence)) {
+    residence.release();
+    return;
+  }
+  sequence.residence = residence;
+  sequence.phase = 'ready';
+}
+
+function failLoad(state: EngineState, sequence: Sequence, error: unknown): void {
+  if (!state.waiting.has(sequence)) return;
+  const { logger } = state.dependencies;
+  logger.error({ digest: sequence.request.adapterDigest, error: describeError(error) }, 'loading an adapter failed');
+  if (isAppError(error)) fail(state, sequence, error.code, error.message);
+  else fail(state, sequence, 'generation_failed', 'the adapter could not be loaded: its packed file is missing or damaged');
+}
+
+/** False when its KV positions are not free; admission then stops, so that smaller requests cannot overtake it for ever. */
+function admit(state: EngineState, sequence: Sequence): boolean {
+  const id = state.nextRow;
+  const capacity = initialCapacity(state.buckets, sequence.tokens.length, sequence.remainingNewTokens);
+  if (!state.ledger.tryReserve(id, capacity)) return false;
+  state.nextRow += 1;
+  try {
+    state.executor.addRow(id, capacity, sequence.residence?.adapter ?? null);
+  } catch (error) {
+    state.ledger.release(id);
+    state.dependencies.logger.error({ requestId: sequence.id, error: describeError(error) }, 'adding a row failed');
+    fail(state, sequence, 'generation_failed', 'the request could not be given a row of the batch');
+    return true;
+  }
+  state.waiting.delete(sequence);
+  sequence.phase = 'running';
+  sequence.row = { id, capacity, cachedPositions: 0, prefillTarget: sequence.tokens.length, lastPrefillStep: -1 };
+  state.running.set(id, sequence);
+  recordTurn(state.groupTurns, sequence.group, state.nextAdmission);
+  state.nextAdmission += 1;
+  return true;
+}

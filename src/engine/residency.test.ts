@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { fakeAdapter, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
+import { ManualClock } from '../../test/support/engine-harness.ts';
+import { AdapterResidency } from './residency.ts';
+
+const [FIRST, SECOND, THIRD] = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
+const ONE = FIRST.adapter.bytes.byteLength;
+
+function setUp(budgetBytes: number) {
+  const clock = new ManualClock();
+  const source = new HeldAdapterSource([FIRST, SECOND, THIRD]);
+  const residency = new AdapterResidency(source, clock, budgetBytes);
+  const load = async ({ digest }: typeof FIRST) => {
+    const loading = residency.load(digest);
+    if (source.pending.includes(digest)) source.succeed(digest);
+    return loading;
+  };
+  return { clock, source, residency, load };
+}
+
+describe('adapter residency', () => {
+  it('loads a digest once for all who ask meanwhile', async () => {
+    const { source, residency } = setUp(10 * ONE);
+    const leases = [residency.load(FIRST.digest), residency.load(FIRST.digest), residency.load(FIRST.digest)];
+    expect(source.loadCount).toBe(1);
+    source.succeed(FIRST.digest);
+    for (const lease of await Promise.all(leases)) expect(lease.adapter).toBe(FIRST.adapter);
+    expect(residency.list()).toMatchObject([{ digest: FIRST.digest, bytes: ONE, leases: 3 }]);
+    expect(residency.misses).toBe(3);
+  });
+
+  it('never evicts what is leased, even beyond the budget, and keeps the waiting of a load counted as leases', async () => {
+    const { residency, load } = setUp(ONE);
+    const leases = [await load(FIRST), await load(SECOND)];
+    expect(residency.bytes).toBe(2 * ONE);
+    leases[0]?.release();
+    expect(residency.leaseResident(FIRST.digest)).toBeNull();
+    expect(residency.bytes).toBe(ONE);
+  });
+
+  it('evicts the idle one that was used longest ago', async () => {
+    const { residency, load } = setUp(2 * ONE);
+    for (const adapter of [FIRST, SECOND]) (await load(adapter)).release();
+    residency.leaseResident(FIRST.digest)?.release();
+    (await load(THIRD)).release();
+    expect(
+      residency
+        .list()
+        .map(({ digest }) => digest)
+        .sort(),
+    ).toEqual([FIRST.digest, THIRD.digest].sort());
+  });
+
+  it('counts a lease once however often it is released', async () => {
+    const { residency, load } = setUp(10 * ONE);
+    const [one, two] = [await load(FIRST), await load(FIRST)];
+    one?.release();
+    one?.release();
+    expect(residency.list()).toMatchObject([{ leases: 1 }]);
+    two?.release();
+    expect(residency.list()).toMatchObject([{ leases: 0 }]);
+  });
+
+  it('forgets a failed load, so that the next one tries again', async () => {
+    const { source, residency, load } = setUp(10 * ONE);
+    const failing = residency.load(FIRST.digest);
+    source.fail(FIRST.digest, new Error('damaged'));
+    await expect(failing).rejects.toThrow('damaged');
+    expect((await load(FIRST)).adapter).toBe(FIRST.adapter);
+    expect(source.loadCount).toBe(2);
+  });
+
+  it('survives a source that throws instead of rejecting', async () => {
+    const residency = new AdapterResidency(
+      {
+        load: () => {
+          throw new Error('at once');
+        },
+      },
+      new ManualClock(),
+      ONE,
+    );
+    await expect(residency.load(FIRST.digest)).rejects.toThrow('at once');
+    await expect(residency.load(FIRST.digest)).rejects.toThrow('at once');
+  });
+
+  it('keeps nothing idle without a budget, and measures how long a load took', async () => {
+    const { clock, source, residency } = setUp(0);
+    const loading = residency.load(FIRST.digest);
+    clock.nowMs += 40;
+    source.succeed(FIRST.digest);
+    const lease = await loading;
+    expect(residency.list()).toMatchObject([{ loadMs: 40 }]);
+    lease.release();
+    expect(residency.bytes).toBe(0);
+  });
+});

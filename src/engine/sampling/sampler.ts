@@ -1,0 +1,57 @@
+// From one line of logits to a token id. Owns scratch memory, no request state; every draw is a function of its arguments.
+// Order, as in vLLM and Hugging Face: penalties, bias, temperature, min-p, top-k, top-p, typical-p, draw.
+import type { SamplingParameters } from '../messages.ts';
+import { draw } from './draw.ts';
+import { keepBestMass } from './mass.ts';
+import { keepMinP } from './min-p.ts';
+import { applyPenalties, hasPenalties, type TokenHistory } from './penalties.ts';
+import { uniform } from './philox.ts';
+import { argmax } from './select.ts';
+import { temperatureWeights } from './temperature.ts';
+import { keepTopK } from './top-k.ts';
+import { keepTypicalP } from './typical-p.ts';
+
+export class Sampler {
+  readonly #adjusted: Float32Array;
+  readonly #scores: Float32Array;
+  readonly #weights: Float64Array;
+
+  constructor(vocabularySize: number) {
+    this.#adjusted = new Float32Array(vocabularySize);
+    this.#scores = new Float32Array(vocabularySize);
+    this.#weights = new Float64Array(vocabularySize);
+  }
+
+  /**
+   * @param logits One line, [vocabularySize]; left as it is.
+   * @param drawIndex Number of tokens that the request produced before: the counter of its random generator.
+   * @throws Error when the largest logit is not finite.
+   */
+  sample(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, drawIndex: number): number {
+    const adjusted = this.#adjust(logits, parameters, history);
+    const bestId = argmax(adjusted);
+    const largest = adjusted[bestId];
+    if (largest === undefined || !Number.isFinite(largest)) throw new Error('the model gave no finite logits');
+    if (parameters.temperature === 0) return bestId;
+    temperatureWeights(adjusted, largest, parameters.temperature, this.#weights);
+    this.#filter(adjusted, parameters);
+    return draw(this.#weights, uniform(parameters.seed, drawIndex));
+  }
+
+  #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory): Float32Array {
+    if (!hasPenalties(parameters) && parameters.logitBias.length === 0) return logits;
+    const adjusted = this.#adjusted;
+    adjusted.set(logits);
+    applyPenalties(adjusted, parameters, history);
+    for (const [id, bias] of parameters.logitBias) adjusted[id] = (adjusted[id] as number) + bias;
+    return adjusted;
+  }
+
+  #filter(adjusted: Float32Array, parameters: SamplingParameters): void {
+    const weights = this.#weights;
+    if (parameters.minP > 0) keepMinP(weights, parameters.minP);
+    if (parameters.topK > 0) keepTopK(adjusted, weights, parameters.topK);
+    if (parameters.topP < 1) keepBestMass(adjusted, weights, parameters.topP);
+    if (parameters.typicalP < 1) keepTypicalP(weights, parameters.typicalP, this.#scores);
+  }
+}

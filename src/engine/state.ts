@@ -1,0 +1,102 @@
+// Everything one engine knows, as one record that joining, stepping and leaving work on. No behaviour of its own.
+import { AppError, type Clock, type Logger, type RequestId } from '../core/index.ts';
+import { KvLedger } from './kv-cache/ledger.ts';
+import type { EngineEvent } from './messages.ts';
+import type { EngineOptions } from './options.ts';
+import type { ModelExecutor, PackedAdapterSource, RowId } from './ports.ts';
+import { AdapterResidency } from './residency.ts';
+import { Sampler } from './sampling/sampler.ts';
+import { capacityBuckets } from './scheduler/capacity.ts';
+import type { Lane } from './scheduler/plan.ts';
+import type { Sequence } from './sequence.ts';
+
+/** The part of the options that the scheduler obeys. */
+export type EngineLimits = Pick<
+  EngineOptions,
+  'maxBatch' | 'maxContext' | 'maxWaiting' | 'prefillChunk' | 'kvCacheBytes' | 'adapterHostBytes'
+> & {
+  /** Positions of the smallest KV row. */
+  readonly smallestCapacity?: number;
+};
+
+const DEFAULT_SMALLEST_CAPACITY = 512;
+
+export interface EngineDependencies {
+  readonly executor: ModelExecutor;
+  readonly adapters: PackedAdapterSource;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Takes the events of one step, in order. */
+  readonly emit: (events: readonly EngineEvent[]) => void;
+}
+
+export interface EngineCounters {
+  decodeCalls: number;
+  decodeRows: number;
+  prefillCalls: number;
+  prefillTokens: number;
+  generatedTokens: number;
+  preemptions: number;
+}
+
+export interface EngineState {
+  readonly limits: EngineLimits;
+  /** Positions of one request: the least of the setting, the model and the KV memory. */
+  readonly maxContext: number;
+  readonly buckets: readonly number[];
+  readonly dependencies: EngineDependencies;
+  readonly executor: ModelExecutor;
+  readonly ledger: KvLedger;
+  readonly residency: AdapterResidency;
+  readonly sampler: Sampler;
+  /** Every live request. */
+  readonly sequences: Map<RequestId, Sequence>;
+  /** Those without a row, in any order. */
+  readonly waiting: Set<Sequence>;
+  /** Those with a row, by row. */
+  readonly running: Map<RowId, Sequence>;
+  readonly groupTurns: Map<string, number>;
+  readonly laneTurns: Map<Lane, number>;
+  readonly counters: EngineCounters;
+  /** Events since the last flush. */
+  outbox: EngineEvent[];
+  nextArrival: number;
+  nextRow: RowId;
+  nextAdmission: number;
+  step: number;
+}
+
+/** @throws AppError usage when the KV budget holds not even one position. */
+export function createState(dependencies: EngineDependencies, limits: EngineLimits): EngineState {
+  const { executor, adapters, clock } = dependencies;
+  const kvPositions = Math.floor(limits.kvCacheBytes / executor.shape.kvBytesPerPosition);
+  if (kvPositions < 1) {
+    throw new AppError(
+      'usage',
+      `kvCacheBytes is ${limits.kvCacheBytes}, expected at least ${executor.shape.kvBytesPerPosition}, one position of this model`,
+    );
+  }
+  // A request alone must always fit, or it could wait for ever.
+  const maxContext = Math.min(limits.maxContext, executor.shape.maxContext, kvPositions);
+  return {
+    limits,
+    maxContext,
+    buckets: capacityBuckets(limits.smallestCapacity ?? DEFAULT_SMALLEST_CAPACITY, maxContext),
+    dependencies,
+    executor,
+    ledger: new KvLedger(kvPositions),
+    residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes),
+    sampler: new Sampler(executor.shape.vocabularySize),
+    sequences: new Map(),
+    waiting: new Set(),
+    running: new Map(),
+    groupTurns: new Map(),
+    laneTurns: new Map(),
+    counters: { decodeCalls: 0, decodeRows: 0, prefillCalls: 0, prefillTokens: 0, generatedTokens: 0, preemptions: 0 },
+    outbox: [],
+    nextArrival: 0,
+    nextRow: 0,
+    nextAdmission: 1,
+    step: 0,
+  };
+}

@@ -1,0 +1,2 @@
+export { connectToParent } from './channel.ts';
+export { Supervisor } from './supervisor.ts';

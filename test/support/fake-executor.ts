@@ -1,0 +1,161 @@
+// A model without a model: logits are a fixed function of a row's adapter and its whole history, so every mix-up of rows, adapters or
+// positions changes the tokens. It also checks the executor contract: what real kernels would read out of bounds is an error here.
+import type { PackedAdapter } from '../../src/adapters/packed.ts';
+import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../../src/engine/index.ts';
+
+/** What `engine-child.ts` takes for a kernel that never returns. */
+export const HANG_TOKEN = 63;
+
+interface FakeRow {
+  readonly adapterKey: number;
+  capacity: number;
+  history: number[];
+}
+
+export interface FakeExecutorOptions {
+  readonly vocabularySize?: number;
+  readonly maxContext?: number;
+  readonly kvBytesPerPosition?: number;
+  /** Replaces the hash logits; fills `line`, [vocabularySize]. */
+  readonly fillLogits?: (line: Float32Array, history: readonly number[], adapterKey: number) => void;
+}
+
+/** Asked before each operation; an error it answers is thrown. */
+export type FaultPlan = (operation: 'addRow' | 'growRow' | SessionCall['kind'], rows: readonly RowId[]) => Error | null;
+
+export class FakeExecutor implements ModelExecutor {
+  readonly shape: ExecutorShape;
+  readonly calls: SessionCall[] = [];
+  faults: FaultPlan = () => null;
+  closed = false;
+  readonly #rows = new Map<RowId, FakeRow>();
+  readonly #fillLogits: NonNullable<FakeExecutorOptions['fillLogits']>;
+  #logits: Float32Array = new Float32Array(0);
+
+  constructor(options: FakeExecutorOptions = {}) {
+    this.shape = {
+      vocabularySize: options.vocabularySize ?? 64,
+      maxContext: options.maxContext ?? 1024,
+      kvBytesPerPosition: options.kvBytesPerPosition ?? 16,
+    };
+    this.#fillLogits = options.fillLogits ?? fillHashLogits;
+  }
+
+  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
+    this.#fault('addRow', [row]);
+    if (this.#rows.has(row)) throw new Error(`row ${row} is in use`);
+    this.#rows.set(row, { adapterKey: adapterKeyOf(adapter), capacity, history: [] });
+  }
+
+  growRow(row: RowId, capacity: number, usedPositions: number): void {
+    this.#fault('growRow', [row]);
+    const fake = this.#row(row);
+    if (capacity <= fake.capacity) throw new Error(`row ${row} grows from ${fake.capacity} to ${capacity}`);
+    fake.capacity = capacity;
+    fake.history = fake.history.slice(0, usedPositions);
+  }
+
+  removeRow(row: RowId): void {
+    this.#row(row);
+    this.#rows.delete(row);
+  }
+
+  run(call: SessionCall): Float32Array {
+    this.calls.push(call);
+    // The array of the last call is not valid any more; whoever still reads it gets nonsense.
+    this.#logits.fill(NaN);
+    this.#fault(call.kind, call.kind === 'prefill' ? [call.row] : call.rows.map(({ row }) => row));
+    this.#logits = call.kind === 'prefill' ? this.#prefill(call) : this.#decode(call);
+    return this.#logits;
+  }
+
+  liveHandles(): number {
+    return this.#rows.size;
+  }
+
+  close(): void {
+    if (this.#rows.size > 0) throw new Error(`${this.#rows.size} rows are left`);
+    this.closed = true;
+  }
+
+  #prefill(call: PrefillCall): Float32Array {
+    if (call.tokenIds.length === 0) throw new Error('an empty prefill');
+    const lines = call.tokenIds.map((tokenId, index) => this.#advance(call.row, tokenId, call.startPosition + index));
+    if (call.logits === 'none') return new Float32Array(0);
+    return this.#concatenate(call.logits === 'all' ? lines : lines.slice(-1));
+  }
+
+  #decode(call: DecodeCall): Float32Array {
+    if (call.rows.length === 0) throw new Error('an empty decode');
+    if (new Set(call.rows.map(({ row }) => row)).size !== call.rows.length) throw new Error('a row twice in one decode');
+    return this.#concatenate(
+      call.rows.map(({ row, tokenId, position }) => {
+        if (this.#row(row).capacity !== call.capacity) throw new Error(`row ${row} has another capacity than ${call.capacity}`);
+        return this.#advance(row, tokenId, position);
+      }),
+    );
+  }
+
+  #advance(row: RowId, tokenId: number, position: number): Float32Array {
+    const fake = this.#row(row);
+    if (fake.history.length !== position) throw new Error(`row ${row} caches ${fake.history.length} positions, the call says ${position}`);
+    if (position >= fake.capacity) throw new Error(`row ${row} has capacity ${fake.capacity}, the call writes position ${position}`);
+    fake.history.push(tokenId);
+    const line = new Float32Array(this.shape.vocabularySize);
+    this.#fillLogits(line, fake.history, fake.adapterKey);
+    return line;
+  }
+
+  #concatenate(lines: readonly Float32Array[]): Float32Array {
+    const { vocabularySize } = this.shape;
+    const logits = new Float32Array(lines.length * vocabularySize);
+    lines.forEach((line, index) => logits.set(line, index * vocabularySize));
+    return logits;
+  }
+
+  #row(row: RowId): FakeRow {
+    const fake = this.#rows.get(row);
+    if (fake === undefined) throw new Error(`row ${row} does not exist`);
+    return fake;
+  }
+
+  #fault(operation: Parameters<FaultPlan>[0], rows: readonly RowId[]): void {
+    const error = this.faults(operation, rows);
+    if (error !== null) throw error;
+  }
+}
+
+/** Identity of an adapter's content; 0 for the base. */
+function adapterKeyOf(adapter: PackedAdapter | null): number {
+  return adapter === null ? 0 : adapter.bytes.reduce(mix, 1);
+}
+
+/** Logits in [-4, 4) from a hash of adapter, history and token id. */
+export function fillHashLogits(line: Float32Array, history: readonly number[], adapterKey: number): void {
+  const state = history.reduce(mix, adapterKey);
+  for (let id = 0; id < line.length; id += 1) line[id] = (mix(state, id) / 2 ** 32) * 8 - 4;
+}
+
+/** The tokens that greedy decoding of the fake model gives, computed without any engine. */
+export function fakeGreedyTokens(
+  prompt: readonly number[],
+  adapter: PackedAdapter | null,
+  count: number,
+  vocabularySize = 64,
+): readonly number[] {
+  const history = [...prompt];
+  const line = new Float32Array(vocabularySize);
+  for (let produced = 0; produced < count; produced += 1) {
+    fillHashLogits(line, history, adapterKeyOf(adapter));
+    history.push(line.indexOf(Math.max(...line)));
+  }
+  return history.slice(prompt.length);
+}
+
+/** Murmur3's finaliser over a running hash; unsigned 32-bit. */
+function mix(state: number, value: number): number {
+  let hash = (Math.imul(state, 31) + value + 0x9e3779b9) | 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
