@@ -12,7 +12,8 @@ export interface PackedArray {
 
 /**
  * One place of the base that the adapter changes. For a Linear with weight W [out, in]:
- * y = gain * (W x) + (x A) B + bias, where the LoRA scale (and DoRA's gain) is already folded into B and bias.
+ * y = gain * (W x) + (x A) B + bias, where the LoRA scale (and DoRA's gain) is already folded into B and bias. The base's own bias, if
+ * it has one, is added after that: the gain does not touch it.
  * For the embedding: y[id] = gain * W[id] + A[id] B.
  */
 export interface PackedSite {
@@ -72,16 +73,14 @@ export function encodePacked(baseDigest: Digest, sites: readonly PackedSiteConte
     dataBytes = align(dataBytes + values.byteLength);
     return { offset, length: values.length };
   };
-  const relative = sites.map(
-    (content): PackedSite => ({
-      site: content.site,
-      rank: content.rank,
-      a: place(content.a),
-      b: place(content.b),
-      ...(content.gain && { gain: place(content.gain) }),
-      ...(content.bias && { bias: place(content.bias) }),
-    }),
-  );
+  const relative = sites.map((content): PackedSite => ({
+    site: content.site,
+    rank: content.rank,
+    a: place(content.a),
+    b: place(content.b),
+    ...(content.gain && { gain: place(content.gain) }),
+    ...(content.bias && { bias: place(content.bias) }),
+  }));
   const header = encodeHeader({ format: 'lorikeet-adapter', version: 1, kind: 'lora', baseDigest, sites: relative });
   const dataStart = align(MAGIC.length + 4 + header.length);
   const bytes = new Uint8Array(dataStart + dataBytes);
@@ -116,16 +115,14 @@ export function decodePacked(bytes: Uint8Array): PackedAdapter {
     if (offset + array.length * 4 > bytes.length) throw new Error('packed adapter: data is cut off');
     return { offset, length: array.length };
   };
-  const sites = stored.sites.map(
-    (site): PackedSite => ({
-      site: site.site,
-      rank: site.rank,
-      a: absolute(site.a),
-      b: absolute(site.b),
-      ...(site.gain && { gain: absolute(site.gain) }),
-      ...(site.bias && { bias: absolute(site.bias) }),
-    }),
-  );
+  const sites = stored.sites.map((site): PackedSite => ({
+    site: site.site,
+    rank: site.rank,
+    a: absolute(site.a),
+    b: absolute(site.b),
+    ...(site.gain && { gain: absolute(site.gain) }),
+    ...(site.bias && { bias: absolute(site.bias) }),
+  }));
   return { header: { ...stored, sites }, bytes };
 }
 

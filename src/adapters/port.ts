@@ -48,26 +48,43 @@ export interface UploadPart {
 export interface AdapterRegistry {
   /** Folder for upload parts, on the same file system as the blobs. Leftovers are removed at start. */
   readonly uploadFolder: string;
-  /** Takes ownership of the parts' files. `created` is false when the active or any version has the same bytes. Throws AppError invalid_adapter or unsupported_adapter. */
-  upload(tenant: TenantId, name: AdapterName, parts: readonly UploadPart[], options: { readonly activate: boolean }): Promise<{ readonly version: AdapterVersion; readonly created: boolean }>;
-  /** The tenant's own adapters and those shared with it, by name. */
+  /**
+   * Takes ownership of the parts' files. `created` is false when a version of this name has the same bytes; it is then activated if asked.
+   * Throws AppError invalid_adapter, unsupported_adapter, payload_too_large, or invalid_request for the base's name.
+   */
+  upload(
+    tenant: TenantId,
+    name: AdapterName,
+    parts: readonly UploadPart[],
+    options: { readonly activate: boolean },
+  ): Promise<{ readonly version: AdapterVersion; readonly created: boolean }>;
+  /** The tenant's own adapters and those shared with it, by name. An own name hides a shared one; changing a shared one throws forbidden. */
   list(tenant: TenantId): readonly AdapterSummary[];
   /** Throws adapter_not_found. */
   get(tenant: TenantId, name: AdapterName): AdapterSummary;
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersion[];
   /** Original file of a version as it was uploaded. */
   openFile(tenant: TenantId, name: AdapterName, version: number, fileName: string): { readonly stream: Readable; readonly bytes: number };
-  /** Compare and set. Throws precondition_failed when `ifMatch` is not the present etag ("*" matches any), not_found for an unknown version. */
+  /**
+   * Compare and set. Throws precondition_failed when `ifMatch` is not the present etag ("*" matches any), precondition_required when it is
+   * empty, not_found for an unknown version, unsupported_adapter for a version of another base.
+   */
   activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string): AdapterSummary;
-  setPlacement(tenant: TenantId, name: AdapterName, placement: { readonly pinned?: boolean; readonly mode?: 'auto' | 'side' | 'merged' }): AdapterSummary;
+  setPlacement(
+    tenant: TenantId,
+    name: AdapterName,
+    placement: { readonly pinned?: boolean; readonly mode?: 'auto' | 'side' | 'merged' },
+  ): AdapterSummary;
   /** Waits for no one: leased versions keep their bytes until the last release. */
   remove(tenant: TenantId, name: AdapterName): void;
   removeVersion(tenant: TenantId, name: AdapterName, version: number): void;
   /**
    * Resolves an adapter reference (`[tenant "/"] name ["@" version | "@sha256:" hex]`, api.md) to a pinned version. Throws adapter_not_found,
-   * with one same message for malformed, missing and foreign references.
+   * with one same message for malformed, missing and foreign references; unsupported_adapter for a version of another base.
    */
   lease(tenant: TenantId, reference: string): AdapterLease;
   /** Leases now held, for metrics and invariants. */
   leaseCount(digest?: Digest): number;
+  /** Resolves when the bytes of what was removed and released so far are gone from the disk; for shutdown and tests. */
+  settled(): Promise<void>;
 }

@@ -2,13 +2,19 @@
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 
+export interface AdapterFileRow {
+  readonly fileName: string;
+  readonly digest: Digest;
+  readonly bytes: number;
+}
+
 export interface AdapterVersionRow {
   readonly tenant: TenantId;
   readonly name: AdapterName;
   readonly version: number;
   readonly packedDigest: Digest;
-  /** Original files: name, digest and bytes each. */
-  readonly files: readonly { readonly fileName: string; readonly digest: Digest; readonly bytes: number }[];
+  /** Original files, by file name. */
+  readonly files: readonly AdapterFileRow[];
   readonly kind: string;
   readonly rank: number;
   readonly targetModules: readonly string[];
@@ -23,7 +29,10 @@ export interface AdapterRow {
   readonly activeVersion: number | null;
   /** Counts pointer moves; the etag is made from it. */
   readonly generation: number;
+  /** Number of the next version; survives removal, so no number is used twice. */
   readonly nextVersion: number;
+  /** Versions that exist now; an adapter without any does not exist. */
+  readonly versionCount: number;
   readonly pinned: boolean;
   readonly mode: 'auto' | 'side' | 'merged';
 }
@@ -33,16 +42,26 @@ export interface AdapterStore {
   addVersion(row: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow;
   adapter(tenant: TenantId, name: AdapterName): AdapterRow | null;
   adapters(tenant: TenantId): readonly AdapterRow[];
+  /** The active version of each of the tenant's adapters that has one. */
+  activeVersions(tenant: TenantId): readonly AdapterVersionRow[];
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null;
+  /** Ascending. */
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersionRow[];
-  /** Moves the pointer if `generation` is still the stored one; answers the new row, or null on a lost race. */
+  /** Moves the pointer if the version exists and `generation` is still the stored one; answers the new row, or null. */
   activate(tenant: TenantId, name: AdapterName, version: number, generation: number): AdapterRow | null;
-  setPlacement(tenant: TenantId, name: AdapterName, placement: { readonly pinned?: boolean; readonly mode?: 'auto' | 'side' | 'merged' }): AdapterRow | null;
+  setPlacement(
+    tenant: TenantId,
+    name: AdapterName,
+    placement: { readonly pinned?: boolean; readonly mode?: 'auto' | 'side' | 'merged' },
+  ): AdapterRow | null;
+  /** Removes every version. Generation and next version number live on for a later adapter of the same name. */
   removeAdapter(tenant: TenantId, name: AdapterName): boolean;
-  /** Removing the active version leaves the pointer empty. */
+  /** Removing the active version leaves the pointer empty; removing the last version removes the adapter. */
   removeVersion(tenant: TenantId, name: AdapterName, version: number): boolean;
-  /** Every blob digest that some row refers to. */
+  /** Every blob digest that some row of the database refers to, whichever room the row belongs to. */
   referencedDigests(): ReadonlySet<Digest>;
+  /** The same question for one digest. */
+  isReferenced(digest: Digest): boolean;
 }
 
 export interface KeyRow {
@@ -64,19 +83,23 @@ export interface KeyStore {
 
 /** Content-addressed files. A blob exists whole or not at all. */
 export interface BlobStore {
+  /** A blob lies at `<folder>/<first two hex digits>/<digest>`; the engine process follows the same rule. */
+  readonly folder: string;
   /** Folder for temporary files on the same file system. */
   readonly temporaryFolder: string;
   /** Moves a finished temporary file in: fsync, rename to its digest, fsync of the folder. The file is consumed. Answers its digest and size. */
   adopt(temporaryPath: string): Promise<{ readonly digest: Digest; readonly bytes: number }>;
   put(bytes: Uint8Array): Promise<Digest>;
-  /** Path of a blob for reading; the engine opens blobs by digest below the same folder. */
+  /** Path of a blob for reading. */
   path(digest: Digest): string;
   has(digest: Digest): boolean;
   open(digest: Digest): { readonly stream: Readable; readonly bytes: number };
+  /** Removing what is not there is no error. */
   remove(digest: Digest): Promise<void>;
   list(): readonly Digest[];
 }
 
+/** The one owner of a data directory, from open to close. */
 export interface Storage {
   readonly adapters: AdapterStore;
   readonly keys: KeyStore;

@@ -1,0 +1,3 @@
+export { openAdapterRegistry, type AdapterRegistryParts } from './registry.ts';
+export { publishSamples } from './samples.ts';
+export type * from './port.ts';

@@ -1,0 +1,4 @@
+export { blobPath } from './blob-path.ts';
+export { openMemoryStorage } from './memory-storage.ts';
+export { openStorage } from './sqlite-storage.ts';
+export type * from './ports.ts';

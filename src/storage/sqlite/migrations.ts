@@ -1,0 +1,90 @@
+// The database schema as numbered steps. A step that was released never changes; a new need is a new step.
+import type Database from 'better-sqlite3';
+import { AppError } from '../../core/index.ts';
+
+interface Migration {
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** Step n (counted from 1) takes a database from schema n - 1 to n. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    name: 'adapters and keys',
+    sql: `
+      -- A removed adapter keeps its row, so that version numbers and generations never repeat; it has no versions then.
+      CREATE TABLE adapters (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        active_version INTEGER,
+        generation INTEGER NOT NULL DEFAULT 0,
+        next_version INTEGER NOT NULL DEFAULT 1,
+        pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+        mode TEXT NOT NULL DEFAULT 'auto' CHECK (mode IN ('auto', 'side', 'merged')),
+        PRIMARY KEY (tenant, name)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE adapter_versions (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL CHECK (version > 0),
+        packed_digest TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        target_modules TEXT NOT NULL,
+        base_digest TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, name, version),
+        FOREIGN KEY (tenant, name) REFERENCES adapters (tenant, name)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX adapter_versions_by_packed_digest ON adapter_versions (packed_digest);
+
+      CREATE TABLE adapter_files (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        file_name TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (tenant, name, version, file_name),
+        FOREIGN KEY (tenant, name, version) REFERENCES adapter_versions (tenant, name, version) ON DELETE CASCADE
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX adapter_files_by_digest ON adapter_files (digest);
+
+      CREATE TABLE keys (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        role TEXT NOT NULL,
+        secret_digest TEXT NOT NULL UNIQUE,
+        created_at_ms INTEGER NOT NULL,
+        last_used_at_ms INTEGER
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+];
+
+/**
+ * Brings the database to the newest schema, each step in its own transaction.
+ * @throws AppError `conflict` when a newer Lorikeet wrote it; nothing is changed then.
+ */
+export function migrate(database: Database.Database, nowMs: number): void {
+  database.exec(
+    'CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT',
+  );
+  const stored =
+    database.prepare<[], { version: number }>('SELECT coalesce(max(version), 0) AS version FROM migrations').get()?.version ?? 0;
+  if (stored > MIGRATIONS.length) {
+    throw new AppError(
+      'conflict',
+      `the database has schema ${stored}, this Lorikeet knows schemas up to ${MIGRATIONS.length}: start the newer Lorikeet that wrote it`,
+    );
+  }
+  const record = database.prepare('INSERT INTO migrations (version, name, applied_at_ms) VALUES (?, ?, ?)');
+  MIGRATIONS.forEach((migration, index) => {
+    if (index < stored) return;
+    database.transaction(() => {
+      database.exec(migration.sql);
+      record.run(index + 1, migration.name, nowMs);
+    })();
+  });
+}
