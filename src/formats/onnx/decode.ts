@@ -16,7 +16,7 @@ import {
 const { onnx } = onnxProto;
 
 /** A graph without its weights is far smaller; more is no graph of ours. */
-export const MAX_ONNX_BYTES = 256 * 1024 * 1024;
+const MAX_ONNX_BYTES = 256 * 1024 * 1024;
 const MAX_DIMS = 8;
 
 type Message<Name extends 'NodeProto' | 'AttributeProto' | 'TensorProto' | 'ValueInfoProto' | 'GraphProto' | 'ModelProto'> = InstanceType<

@@ -1,4 +1,4 @@
-export { decodeOnnxModel, MAX_ONNX_BYTES } from './decode.ts';
+export { decodeOnnxModel } from './decode.ts';
 export { encodeOnnxModel } from './encode.ts';
 export type {
   OnnxAttribute,

@@ -1,0 +1,25 @@
+export { type Attribute, type Attributes, float, int } from './ir/attributes.ts';
+export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
+export {
+  BLOCK_SIZE,
+  checkpoint,
+  constant,
+  constantBytes,
+  type ConstantValues,
+  type QuantisedPart,
+  recipeKey,
+  recipeShape,
+  transpose,
+  type WeightRecipe,
+} from './ir/recipe.ts';
+export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
+export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
+export { fuseProjections } from './passes/fuse-projections.ts';
+export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
+export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
+export type { LoraGroup } from './passes/lora-group.ts';
+export { packAttention } from './passes/pack-attention.ts';
+export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
+export { quantiseLinears } from './passes/quantise-linears.ts';
+export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

@@ -1,0 +1,172 @@
+// How the bytes of an initializer come from the checkpoint, as pure data: all graphs of a base share what has the same key.
+// Knows names and shapes; reading, quantising and storing bytes is done by whoever holds the checkpoint.
+import { createHash } from 'node:crypto';
+import { elementCount, type ElementType } from './tensor-type.ts';
+
+export const BLOCK_SIZE = 32;
+
+export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Array;
+
+/**
+ * Parts of a quantised weight W [N, K] with K/32 blocks in a row, in the layouts of MatMulNBits:
+ * - `data`: uint8 [N, K/32, 4 * bits]; at 4 bits the low nibble comes first.
+ * - `scales`: float32 [N, K/32].
+ * - `zeros` (8 bits): uint8 [N, K/32]; w = scale * (q - zero).
+ * - `minimums` (4 bits): float32 [K/32, N]; w = scale * (q - 8) + minimum, so minimum = m + 8 d of a Q4_1 block.
+ */
+export type QuantisedPart = 'data' | 'scales' | 'zeros' | 'minimums';
+
+export type WeightRecipe =
+  /** A tensor of the checkpoint as float32, in Hugging Face's name and layout: a linear's weight is [out, in]. */
+  | { readonly kind: 'checkpoint'; readonly tensor: string; readonly shape: readonly number[] }
+  /** Parts one after the other along the first axis. */
+  | { readonly kind: 'concat'; readonly axis: 0; readonly parts: readonly WeightRecipe[] }
+  /** A matrix with its axes exchanged. */
+  | { readonly kind: 'transpose'; readonly of: WeightRecipe }
+  | {
+      readonly kind: 'quantised';
+      readonly of: WeightRecipe;
+      readonly bits: 8 | 4;
+      readonly blockSize: typeof BLOCK_SIZE;
+      readonly part: QuantisedPart;
+    }
+  | { readonly kind: 'values'; readonly shape: readonly number[]; readonly values: ConstantValues };
+
+export function checkpoint(tensor: string, shape: readonly number[]): WeightRecipe {
+  return { kind: 'checkpoint', tensor, shape };
+}
+
+export function transpose(of: WeightRecipe): WeightRecipe {
+  return of.kind === 'transpose' ? of.of : { kind: 'transpose', of };
+}
+
+export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
+  return { kind: 'concat', axis: 0, parts };
+}
+
+export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart): WeightRecipe {
+  return { kind: 'quantised', of, bits, blockSize: BLOCK_SIZE, part };
+}
+
+export function constant(values: ConstantValues, shape: readonly number[] = [values.length]): WeightRecipe {
+  return { kind: 'values', shape, values };
+}
+
+/** Shape in which the recipe's bytes are laid out. Throws when the parts do not fit together. */
+export function recipeShape(recipe: WeightRecipe): readonly number[] {
+  switch (recipe.kind) {
+    case 'checkpoint':
+      return recipe.shape;
+    case 'values':
+      if (elementCount(recipe.shape) !== recipe.values.length)
+        throw new Error(`constant of ${recipe.values.length} values has the shape [${recipe.shape.join(', ')}]`);
+      return recipe.shape;
+    case 'transpose': {
+      const [rows, columns] = matrixShape(recipe.of);
+      return [columns, rows];
+    }
+    case 'concat':
+      return concatShape(recipe.parts);
+    case 'quantised':
+      return quantisedShape(recipe);
+  }
+}
+
+export function recipeType(recipe: WeightRecipe): ElementType {
+  switch (recipe.kind) {
+    case 'checkpoint':
+      return 'float32';
+    case 'transpose':
+      return recipeType(recipe.of);
+    case 'concat':
+      return recipe.parts[0] ? recipeType(recipe.parts[0]) : 'float32';
+    case 'quantised':
+      return recipe.part === 'data' || recipe.part === 'zeros' ? 'uint8' : 'float32';
+    case 'values':
+      return constantType(recipe.values);
+  }
+}
+
+/**
+ * Names the bytes that a recipe makes: equal keys, equal bytes, in every graph of one base. The shape is no part of it, so one stored
+ * weight may be read as [N, K/32, 32] by one node and as [N, K] by another.
+ */
+export function recipeKey(recipe: WeightRecipe): string {
+  switch (recipe.kind) {
+    case 'checkpoint':
+      return recipe.tensor;
+    case 'transpose':
+      return `transpose(${recipeKey(recipe.of)})`;
+    case 'concat':
+      return `concat(${recipe.parts.map(recipeKey).join(',')})`;
+    case 'quantised':
+      return `q${recipe.bits}.${recipe.part}(${recipeKey(recipe.of)})`;
+    case 'values':
+      return `values(${constantDigest(recipe.values)})`;
+  }
+}
+
+function matrixShape(recipe: WeightRecipe): readonly [number, number] {
+  const shape = recipeShape(recipe);
+  const [rows, columns] = shape;
+  if (shape.length !== 2 || rows === undefined || columns === undefined)
+    throw new Error(`${recipeKey(recipe)} has the shape [${shape.join(', ')}], expected a matrix`);
+  return [rows, columns];
+}
+
+function concatShape(parts: readonly WeightRecipe[]): readonly number[] {
+  const shapes = parts.map(recipeShape);
+  const [first] = shapes;
+  if (!first || first.length === 0) throw new Error('concat needs parts with at least one axis');
+  const inner = first.slice(1);
+  for (const shape of shapes) {
+    if (shape.length !== first.length || inner.some((dim, axis) => dim !== shape[axis + 1])) {
+      throw new Error(`concat of [${first.join(', ')}] and [${shape.join(', ')}]: all but the first axis must agree`);
+    }
+  }
+  return [shapes.reduce((rows, shape) => rows + (shape[0] ?? 0), 0), ...inner];
+}
+
+function quantisedShape(recipe: WeightRecipe & { readonly kind: 'quantised' }): readonly number[] {
+  const [rows, columns] = matrixShape(recipe.of);
+  if (columns % recipe.blockSize !== 0)
+    throw new Error(`${recipeKey(recipe.of)} has rows of ${columns}, expected a multiple of ${recipe.blockSize}`);
+  const blocks = columns / recipe.blockSize;
+  switch (recipe.part) {
+    case 'data':
+      return [rows, blocks, (recipe.blockSize * recipe.bits) / 8];
+    case 'minimums':
+      return [blocks, rows];
+    case 'scales':
+    case 'zeros':
+      return [rows, blocks];
+  }
+}
+
+export function constantType(values: ConstantValues): ElementType {
+  if (values instanceof Float32Array) return 'float32';
+  if (values instanceof BigInt64Array) return 'int64';
+  if (values instanceof Int32Array) return 'int32';
+  return 'uint8';
+}
+
+/** Little-endian bytes of a constant. */
+export function constantBytes(values: ConstantValues): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+const digests = new WeakMap<ConstantValues, string>();
+
+/** Hash of a constant's type and bytes, remembered because rope tables are large and shared. Constants are never changed. */
+function constantDigest(values: ConstantValues): string {
+  let digest = digests.get(values);
+  if (digest === undefined) {
+    digest = createHash('sha256')
+      .update(`${constantType(values)}:`)
+      .update(constantBytes(values))
+      .digest('hex')
+      .slice(0, 32);
+    digests.set(values, digest);
+  }
+  return digest;
+}

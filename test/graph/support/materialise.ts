@@ -1,0 +1,90 @@
+// Bytes of weight recipes for tests: plain loops over the definition in graph/ir/recipe.ts, independent of the product's own writer.
+import { BLOCK_SIZE, constantBytes, elementCount, recipeShape, type WeightRecipe } from '../../../src/graph/index.ts';
+
+/** Content of a checkpoint's tensor. */
+export type Checkpoint = (tensor: string, elements: number) => Float32Array;
+
+export function materialise(recipe: WeightRecipe, checkpoint: Checkpoint): Uint8Array {
+  if (recipe.kind === 'values') return constantBytes(recipe.values);
+  if (recipe.kind === 'quantised')
+    return bytesOf(quantiseBlocks(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.bits)[recipe.part]);
+  return bytesOf(floats(recipe, checkpoint));
+}
+
+/** Float content of a recipe that is not quantised. */
+export function floats(recipe: WeightRecipe, checkpoint: Checkpoint): Float32Array {
+  switch (recipe.kind) {
+    case 'checkpoint':
+      return checkpoint(recipe.tensor, elementCount(recipe.shape));
+    case 'concat': {
+      const parts = recipe.parts.map((part) => floats(part, checkpoint));
+      const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+      let offset = 0;
+      for (const part of parts) {
+        whole.set(part, offset);
+        offset += part.length;
+      }
+      return whole;
+    }
+    case 'transpose': {
+      const source = floats(recipe.of, checkpoint);
+      const [rows = 0, columns = 0] = recipeShape(recipe.of);
+      return Float32Array.from(source, (_, index) => source[(index % rows) * columns + Math.floor(index / rows)] ?? 0);
+    }
+    default:
+      throw new Error(`${recipe.kind} is not made of floats`);
+  }
+}
+
+interface Blocks {
+  readonly data: Uint8Array;
+  readonly scales: Float32Array;
+  readonly zeros: Uint8Array;
+  readonly minimums: Float32Array;
+}
+
+function quantiseBlocks(weight: Float32Array, rows: number, bits: 8 | 4): Blocks {
+  const blockCount = weight.length / BLOCK_SIZE;
+  const perRow = blockCount / rows;
+  const levels = 2 ** bits - 1;
+  const blocks: Blocks = {
+    data: new Uint8Array((weight.length * bits) / 8),
+    scales: new Float32Array(blockCount),
+    zeros: new Uint8Array(blockCount),
+    minimums: new Float32Array(blockCount),
+  };
+  for (let block = 0; block < blockCount; block++) {
+    const values = weight.subarray(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
+    const least = Math.min(0, ...values);
+    const scale = (Math.max(0, ...values) - least) / levels || 1;
+    const zero = Math.round(-least / scale);
+    blocks.scales[block] = scale;
+    blocks.zeros[block] = zero;
+    blocks.minimums[(block % perRow) * rows + Math.floor(block / perRow)] = least + 8 * scale;
+    for (const [index, value] of values.entries()) {
+      const position = block * BLOCK_SIZE + index;
+      if (bits === 8) blocks.data[position] = Math.min(levels, Math.max(0, Math.round(value / scale) + zero));
+      else
+        blocks.data[position >> 1] =
+          (blocks.data[position >> 1] ?? 0) | (Math.round((value - least) / scale) << (position % 2 === 0 ? 0 : 4));
+    }
+  }
+  return blocks;
+}
+
+/** What a weight [rows, inFeatures] is after quantising: the numbers that the blocks stand for. */
+export function quantisedAndBack(weight: Float32Array, rows: number, bits: 8 | 4): Float32Array {
+  const { data, scales, zeros, minimums } = quantiseBlocks(weight, rows, bits);
+  const perRow = weight.length / rows / BLOCK_SIZE;
+  return weight.map((_, position) => {
+    const block = Math.floor(position / BLOCK_SIZE);
+    const scale = scales[block] ?? 0;
+    if (bits === 8) return scale * ((data[position] ?? 0) - (zeros[block] ?? 0));
+    const nibble = ((data[position >> 1] ?? 0) >> (position % 2 === 0 ? 0 : 4)) & 15;
+    return scale * (nibble - 8) + (minimums[(block % perRow) * rows + Math.floor(block / perRow)] ?? 0);
+  });
+}
+
+function bytesOf(values: Float32Array | Uint8Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
