@@ -21,4 +21,6 @@ export interface EngineOptions {
   readonly blobFolder: string;
   /** Path of another ONNX Runtime library; absent: the one inside onnxruntime-node. */
   readonly ortLibrary?: string;
+  /** Least level that the process logs, a name of pino's. Its log goes to standard error. */
+  readonly logLevel: string;
 }

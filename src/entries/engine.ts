@@ -22,7 +22,7 @@ async function openExecutor(options: EngineOptions): Promise<ModelExecutor> {
 async function main(): Promise<void> {
   const parent = connectToParent<ToEngine, FromEngine>();
   const options = JSON.parse(process.argv[2] ?? '{}') as EngineOptions;
-  const logger = pino({ name: 'engine', level: process.env['LORIKEET_LOG_LEVEL'] ?? 'info' });
+  const logger = pino({ name: 'engine', level: options.logLevel }, pino.destination(2));
   try {
     const executor = await openExecutor(options);
     const adapters = createPackedSource(options.blobFolder);

@@ -16,8 +16,18 @@ const GATE_UP: LoraInputGroup = {
   inputs: { a: 'a', ranks: 'ranks', b: ['b0', 'b1'], gain: 'gain', bias: 'bias' },
 };
 
-function content(site: string, rank: number, outFeatures: number, value: number, extra: Partial<PackedSiteContent> = {}): PackedSiteContent {
+function content(
+  site: string,
+  rank: number,
+  outFeatures: number,
+  value: number,
+  extra: Partial<PackedSiteContent> = {},
+): PackedSiteContent {
   return { site, rank, a: new Float32Array(IN * rank).fill(value), b: new Float32Array(rank * outFeatures).fill(-value), ...extra };
+}
+
+function zeros(count: number): readonly number[] {
+  return Array.from({ length: count }, () => 0);
 }
 
 function packed(...sites: readonly PackedSiteContent[]): PackedAdapter {
@@ -48,7 +58,7 @@ describe('AdapterLanes', () => {
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
     expect(lane(lanes, 0).gain).toEqual([3, 4, 1]);
     expect(lane(lanes, 0).bias).toEqual([5, 6, 0]);
-    expect(lane(lanes, 1)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: Array(IN * 4).fill(0) });
+    expect(lane(lanes, 1)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 4) });
   });
 
   it('forgets everything of a row that left before the next one takes its lane', () => {
@@ -57,7 +67,7 @@ describe('AdapterLanes', () => {
     lanes.write(1, keep);
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
     lanes.clear(0);
-    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: Array(IN * 8).fill(0) });
+    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 8) });
     lanes.write(0, packed(content('layers.0.up', 2, 1, 2)));
     expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0] });
     expect(lane(lanes, 1).a).toEqual(Array(IN * 8).fill(7));
@@ -70,7 +80,7 @@ describe('AdapterLanes', () => {
     const before = announced;
     lanes.write(1, packed(content('layers.0.gate', 12, 2, 2)));
     expect(announced).toBe(before + 1);
-    expect(lane(lanes, 0).a.slice(0, 16)).toEqual([1, 1, 1, 1, ...Array(12).fill(0)]);
+    expect(lane(lanes, 0).a.slice(0, 16)).toEqual([1, 1, 1, 1, ...zeros(12)]);
     lanes.move(1, 2);
     expect(lane(lanes, 2).a.slice(0, 12)).toEqual(Array(12).fill(2));
     lanes.clear(2);

@@ -2,7 +2,16 @@
 import { type PackedAdapter, packedArray, type PackedSite } from '../../adapters/packed.ts';
 import type { GraphProfile, LoraInputGroup } from '../../models/index.ts';
 import { HostMemory } from '../../runtime/index.ts';
-import { covers, type GroupLayout, type InputLayout, type LaneLayout, layoutLanes, requiredRanks, type SiteRanks, unite } from './rank-layout.ts';
+import {
+  covers,
+  type GroupLayout,
+  type InputLayout,
+  type LaneLayout,
+  layoutLanes,
+  requiredRanks,
+  type SiteRanks,
+  unite,
+} from './rank-layout.ts';
 
 /** A shrunken layout must save at least this share before the lanes are written anew. */
 const SHRINK_SHARE = 0.5;
@@ -129,14 +138,28 @@ export class AdapterLanes implements Disposable {
         const b = group.b[index];
         // Rows of B beyond a site's rank meet zero columns of A, so they may keep finite leftovers.
         if (adapter && site && b) this.lanes(b, lane, 1).set(packedArray(adapter, site.b));
-        if (group.gain) setOrFill(this.lanes(group.gain, lane, 1).subarray(column, column + part.outFeatures), adapter && site?.gain ? packedArray(adapter, site.gain) : 1);
-        if (group.bias) setOrFill(this.lanes(group.bias, lane, 1).subarray(column, column + part.outFeatures), adapter && site?.bias ? packedArray(adapter, site.bias) : 0);
+        if (group.gain)
+          setOrFill(
+            this.lanes(group.gain, lane, 1).subarray(column, column + part.outFeatures),
+            adapter && site?.gain ? packedArray(adapter, site.gain) : 1,
+          );
+        if (group.bias)
+          setOrFill(
+            this.lanes(group.bias, lane, 1).subarray(column, column + part.outFeatures),
+            adapter && site?.bias ? packedArray(adapter, site.bias) : 0,
+          );
         column += part.outFeatures;
       });
     }
   }
 
-  #fillA(group: GroupLayout, input: InputLayout, lane: number, adapter: PackedAdapter | null, sites: ReadonlyMap<string, PackedSite>): void {
+  #fillA(
+    group: GroupLayout,
+    input: InputLayout,
+    lane: number,
+    adapter: PackedAdapter | null,
+    sites: ReadonlyMap<string, PackedSite>,
+  ): void {
     const target = this.lanes(input, lane, 1);
     const present = group.group.parts.map((part) => sites.get(part.site));
     const exact = present.every((site, index) => (site?.rank ?? 0) === group.partRanks[index]);
@@ -149,7 +172,9 @@ export class AdapterLanes implements Disposable {
 }
 
 export function needsFullProfile(adapter: PackedAdapter): boolean {
-  return adapter.header.sites.some(({ site, gain, bias }) => gain !== undefined || bias !== undefined || site === 'embed' || site === 'head');
+  return adapter.header.sites.some(
+    ({ site, gain, bias }) => gain !== undefined || bias !== undefined || site === 'embed' || site === 'head',
+  );
 }
 
 function laneInputs(group: GroupLayout): readonly InputLayout[] {

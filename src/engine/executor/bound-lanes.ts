@@ -1,7 +1,15 @@
 // A session binding over some lanes of a row group: KV and adapter tensors stay bound, token inputs change with each call.
 import { packedArray } from '../../adapters/packed.ts';
 import type { CompiledGraph, LoraInputGroup } from '../../models/index.ts';
-import { type Binding, createTensor, type ElementType, type OrtEnvironment, type Session, type Tensor, type TensorData } from '../../runtime/index.ts';
+import {
+  type Binding,
+  createTensor,
+  type ElementType,
+  type OrtEnvironment,
+  type Session,
+  type Tensor,
+  type TensorData,
+} from '../../runtime/index.ts';
 import type { AdapterLanes } from './adapter-lanes.ts';
 import type { KvMemory } from './kv-memory.ts';
 import type { GroupLayout } from './rank-layout.ts';
@@ -20,6 +28,7 @@ interface BoundLanesOptions {
   readonly session: Session;
   readonly graph: CompiledGraph;
   readonly layerCount: number;
+  readonly vocabularySize: number;
   readonly kv: KvMemory;
   readonly adapters: AdapterLanes;
   readonly start: number;
@@ -41,7 +50,7 @@ export class BoundLanes implements Disposable {
 
   /** Runs one call; `logits` [lanes, positions, vocabulary] receives the result. */
   run(inputs: TokenInputs, logits: Float32Array): void {
-    const { count, graph } = this.#options;
+    const { count, graph, vocabularySize } = this.#options;
     const tokenCount = inputs.tokenIds.length / count;
     const positionCount = inputs.logitsPositions.length / count;
     this.#releaseCallTensors();
@@ -51,7 +60,7 @@ export class BoundLanes implements Disposable {
     this.#bindForCall('logits_positions', 'int64', [count, positionCount, 1], inputs.logitsPositions);
     const embedding = graph.loraGroups.find(({ kind }) => kind === 'embedding');
     if (embedding) this.#bindEmbeddingRows(embedding, inputs.tokenIds, tokenCount);
-    const output = createTensor(this.#options.environment, 'float32', [count, positionCount, logits.length / (count * positionCount)], logits);
+    const output = createTensor(this.#options.environment, 'float32', [count, positionCount, vocabularySize], logits);
     this.#perCall.push(output);
     this.#binding.output('logits', output);
     this.#binding.run();
@@ -88,11 +97,18 @@ export class BoundLanes implements Disposable {
     const layout = this.#layoutOf(group);
     const { inputs } = group;
     const bind = (name: string | undefined, input: GroupLayout['a'], shape: readonly number[]): void => {
-      if (name !== undefined && input) this.#binding.input(name, this.#lastingTensor('float32', shape, adapters.lanes(input, start, count)));
+      if (name !== undefined && input)
+        this.#binding.input(name, this.#lastingTensor('float32', shape, adapters.lanes(input, start, count)));
     };
     bind(inputs.a, layout.a, [count, group.inFeatures, layout.rankSum]);
-    if (inputs.ranks !== undefined) this.#binding.input(inputs.ranks, this.#lastingTensor('int64', [group.parts.length], BigInt64Array.from(layout.partRanks.map(BigInt))));
-    group.parts.forEach((part, index) => bind(inputs.b[index], layout.b[index] ?? null, [count, layout.partRanks[index] ?? 0, part.outFeatures]));
+    if (inputs.ranks !== undefined)
+      this.#binding.input(
+        inputs.ranks,
+        this.#lastingTensor('int64', [group.parts.length], BigInt64Array.from(layout.partRanks.map(BigInt))),
+      );
+    group.parts.forEach((part, index) =>
+      bind(inputs.b[index], layout.b[index] ?? null, [count, layout.partRanks[index] ?? 0, part.outFeatures]),
+    );
     bind(inputs.gain, layout.gain, [count, 1, layout.outSum]);
     bind(inputs.bias, layout.bias, [count, 1, layout.outSum]);
   }

@@ -40,7 +40,11 @@ class OrtExecutor implements ModelExecutor {
     this.#options = options;
     const { model, threadCount, allowSpinning, libraryPath } = options;
     const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
-    this.shape = { vocabularySize, maxContext: Math.min(options.maxContext, maxContext), kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4 };
+    this.shape = {
+      vocabularySize,
+      maxContext: Math.min(options.maxContext, maxContext),
+      kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4,
+    };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.prefill ?? null);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
@@ -87,11 +91,10 @@ class OrtExecutor implements ModelExecutor {
   }
 
   #prefill(call: PrefillCall): Float32Array {
-    const last = call.tokenIds.length - 1;
-    const positions = call.logits === 'all' ? call.tokenIds.map((_, index) => index) : [last];
+    const positions = wantedPositions(call);
     const logits = this.#logitsFor(positions.length);
     this.#groupOf(call.row).prefill(call.row, call.tokenIds, call.startPosition, positions, logits);
-    return call.logits === 'none' ? logits.subarray(0, 0) : logits;
+    return logits;
   }
 
   #decode(call: DecodeCall): Float32Array {
@@ -100,7 +103,9 @@ class OrtExecutor implements ModelExecutor {
     const lanes = this.#group(call.capacity).decode(call.rows, (count) => (logits = this.#logitsFor(count)));
     if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
     const ordered = new Float32Array(lanes.length * vocabularySize);
-    lanes.forEach((lane, index) => ordered.set(logits.subarray(lane * vocabularySize, (lane + 1) * vocabularySize), index * vocabularySize));
+    lanes.forEach((lane, index) =>
+      ordered.set(logits.subarray(lane * vocabularySize, (lane + 1) * vocabularySize), index * vocabularySize),
+    );
     return ordered;
   }
 
@@ -121,5 +126,17 @@ class OrtExecutor implements ModelExecutor {
     const capacity = this.#capacityOf.get(row);
     if (capacity === undefined) throw new Error(`row ${row} does not exist`);
     return this.#group(capacity);
+  }
+}
+
+/** Which of a prefill's tokens need logits; the head is as large as several layers. */
+function wantedPositions({ logits, tokenIds }: PrefillCall): readonly number[] {
+  switch (logits) {
+    case 'all':
+      return tokenIds.map((_, index) => index);
+    case 'last':
+      return [tokenIds.length - 1];
+    case 'none':
+      return [];
   }
 }

@@ -83,7 +83,10 @@ export class RowGroup implements Disposable {
    * One token for each of some rows. The result's lines follow the lanes: answers the lane of each row.
    * Rows of the group that are not part of the call may lie between; their next position gets a value that a later call overwrites.
    */
-  decode(rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[], logitsFor: (laneCount: number) => Float32Array): readonly number[] {
+  decode(
+    rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[],
+    logitsFor: (laneCount: number) => Float32Array,
+  ): readonly number[] {
     this.#compact(new Set(rows.map(({ row }) => row)));
     const lanes = rows.map(({ row }) => this.#lane(row));
     const count = Math.max(...lanes) + 1;
@@ -134,7 +137,17 @@ export class RowGroup implements Disposable {
     const key = `${profile}:${precision}:${start}:${count}`;
     const known = this.#bound.get(key);
     if (known) return known;
-    const bound = new BoundLanes({ environment, session, graph, layerCount: model.shape.layerCount, kv: this.#kv, adapters: this.#adapters, start, count });
+    const bound = new BoundLanes({
+      environment,
+      session,
+      graph,
+      layerCount: model.shape.layerCount,
+      vocabularySize: model.shape.vocabularySize,
+      kv: this.#kv,
+      adapters: this.#adapters,
+      start,
+      count,
+    });
     this.#bound.set(key, bound);
     return bound;
   }

@@ -1,0 +1,100 @@
+// The one table of settings: key, kind, default, meaning. Types, flags, environment names and the printed list all come from it.
+import { byteSize, httpUrl, integer, oneOf, orWord, text, type ValueKind } from './value-kinds.ts';
+
+interface SettingRow<T> {
+  readonly kind: ValueKind<T>;
+  readonly standard: T;
+  readonly description: string;
+}
+
+function setting<T>(kind: ValueKind<T>, standard: T, description: string): SettingRow<T> {
+  return { kind, standard, description };
+}
+
+const KIB = 1024;
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+const TIB = 1024 ** 4;
+
+export const SETTING_ROWS = {
+  host: setting(text(), '127.0.0.1', 'address to listen on; other than loopback needs an API key'),
+  port: setting(integer(0, 65_535), 8080, 'port to listen on; 0 picks a free one'),
+  dataDir: setting(text(), 'adapters/store', 'folder of the database, blobs and uploads'),
+  modelsDir: setting(text(), 'models', 'folder of imported base models'),
+  model: setting(text(), 'smollm2-135m-instruct', 'id of the base model to serve'),
+  samplesDir: setting(orWord(text(), 'none'), 'adapters/samples', 'folder of sample adapters that every tenant may use'),
+  device: setting(oneOf('auto', 'cpu', 'webgpu', 'cuda'), 'auto', 'where the model runs'),
+  precision: setting(oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'), 'auto', 'precision of the base weights'),
+  threadCount: setting(orWord(integer(1, 1024), 'auto'), null, 'threads of ONNX Runtime'),
+  maxBatch: setting(integer(1, 1024), 16, 'rows of the running batch'),
+  maxContext: setting(orWord(integer(16, 1_048_576), 'auto'), null, 'positions of one request; auto is the limit of the model'),
+  maxWaiting: setting(integer(0, 1_000_000), 1024, 'requests that may wait for a row; more are answered 503'),
+  prefillChunk: setting(integer(1, 4096), 128, 'prompt tokens of one call of the model'),
+  kvCacheBytes: setting(byteSize(MIB, 64 * TIB), 2 * GIB, 'memory for keys and values'),
+  adapterHostBytes: setting(byteSize(MIB, 64 * TIB), 512 * MIB, 'memory for adapters that no request uses now'),
+  adapterMaxRank: setting(integer(1, 4096), 256, 'largest rank of an adapter'),
+  mergedMax: setting(integer(0, 64), 1, 'adapters that may be merged into a session of their own'),
+  uploadMaxBytes: setting(byteSize(KIB, TIB), 2 * GIB, 'largest file of an upload'),
+  drainSeconds: setting(integer(0, 3600), 30, 'time that running requests get at shutdown'),
+  ortLibrary: setting(orWord(text(), 'bundled'), null, 'path of another ONNX Runtime library'),
+  hubEndpoint: setting(httpUrl(), 'https://huggingface.co', 'model hub to pull from'),
+  publicUrl: setting(orWord(httpUrl(), 'none'), null, 'address that clients use, where it differs from host and port'),
+  logLevel: setting(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'), 'info', 'least severe log lines to write'),
+} as const;
+
+export type SettingKey = keyof typeof SETTING_ROWS;
+
+type ValueOf<Row> = Row extends SettingRow<infer T> ? T : never;
+
+/** Every setting with its final value; frozen. */
+export type Settings = { readonly [Key in SettingKey]: ValueOf<(typeof SETTING_ROWS)[Key]> };
+
+export const SETTING_KEYS = Object.keys(SETTING_ROWS).filter(isSettingKey);
+
+export function isSettingKey(key: string): key is SettingKey {
+  return Object.hasOwn(SETTING_ROWS, key);
+}
+
+/** `dataDir` → `data-dir`. */
+export function flagName(key: SettingKey): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `dataDir` → `LORIKEET_DATA_DIR`. */
+export function environmentName(key: SettingKey): string {
+  return `LORIKEET_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/** A row of the table whose value type is not known; what is written is its own default. */
+interface AnyRow {
+  readonly kind: Pick<ValueKind<never>, 'rule' | 'write'>;
+  readonly standard: unknown;
+  readonly description: string;
+}
+
+export interface SettingInfo {
+  readonly key: SettingKey;
+  /** Without the two dashes. */
+  readonly flag: string;
+  readonly environment: string;
+  readonly description: string;
+  /** What values are allowed, in words. */
+  readonly rule: string;
+  /** The default as one would write it. */
+  readonly standardText: string;
+}
+
+/** What a command line needs to offer every setting as a flag with help. */
+export function settingInfos(): readonly SettingInfo[] {
+  return SETTING_KEYS.map((key) => {
+    const row: AnyRow = SETTING_ROWS[key];
+    return {
+      key,
+      flag: flagName(key),
+      environment: environmentName(key),
+      description: row.description,
+      rule: row.kind.rule,
+      standardText: row.kind.write(row.standard as never),
+    };
+  });
+}

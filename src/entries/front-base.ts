@@ -1,0 +1,87 @@
+// The base model as the front needs it: opened, compiled for the wanted precision, with tokenizer and chat template. Loads no ONNX Runtime.
+import { join } from 'node:path';
+import type { Settings } from '../config/index.ts';
+import { AppError, type Logger } from '../core/index.ts';
+import type { ServedBase } from '../http/index.ts';
+import { ensureCompiled, openModelPackage, type ModelPackage } from '../models/index.ts';
+import { chatTemplate, createTokenizer, type ChatTemplate, type Tokenizer } from '../text/index.ts';
+
+export type ServedPrecision = 'fp32' | 'int8' | 'int4';
+
+export interface FrontBase {
+  readonly model: ModelPackage;
+  readonly served: ServedBase;
+  readonly precision: ServedPrecision;
+}
+
+/** @throws AppError `usage` with the next step when the model is not imported or a setting asks for what this build cannot do. */
+export async function openFrontBase(settings: Settings, logger: Logger): Promise<FrontBase> {
+  const precision = servedPrecision(settings);
+  const device = servedDevice(settings);
+  const model = await openModelPackage(join(settings.modelsDir, settings.model));
+  const maxContext = servedContext(settings, model);
+  await ensureCompiled(model, precision, compileProgress(logger, settings.model, precision));
+  const tokenizer = createTokenizer(model.tokenizer);
+  const { id, digest, vocabularySize, stopTokenIds, createdAtMs } = model.description;
+  const served: ServedBase = {
+    id,
+    digest,
+    vocabularySize,
+    maxContext,
+    stopTokenIds,
+    createdAtMs,
+    tokenizer,
+    chatTemplate: frontChatTemplate(model, tokenizer),
+    precision,
+    device,
+  };
+  return { model, served, precision };
+}
+
+function servedPrecision({ precision }: Settings): ServedPrecision {
+  switch (precision) {
+    case 'auto':
+      return 'int8';
+    case 'fp32':
+    case 'int8':
+    case 'int4':
+      return precision;
+    case 'w8a8':
+      throw new AppError('usage', 'precision: got "w8a8", which this build cannot run yet; expected auto, fp32, int8 or int4', {
+        param: 'precision',
+      });
+  }
+}
+
+function servedDevice({ device }: Settings): 'cpu' {
+  if (device === 'auto' || device === 'cpu') return 'cpu';
+  throw new AppError('usage', `device: got "${device}", which this build cannot run yet; expected auto or cpu`, { param: 'device' });
+}
+
+function servedContext({ maxContext }: Settings, model: ModelPackage): number {
+  const limit = model.description.maxContext;
+  if (maxContext !== null && maxContext > limit) {
+    throw new AppError('usage', `maxContext: got ${maxContext}, expected at most ${limit}, the limit of ${model.description.id}`, {
+      param: 'maxContext',
+    });
+  }
+  return maxContext ?? limit;
+}
+
+/** Compiling takes a while on a first start only; a line a tenth shows that it goes on. */
+function compileProgress(logger: Logger, model: string, precision: string): (done: number, total: number) => void {
+  let shownTenths = 0;
+  return (done, total) => {
+    const tenths = Math.floor((10 * done) / Math.max(total, 1));
+    if (tenths === shownTenths) return;
+    shownTenths = tenths;
+    logger.info({ model, precision, percent: tenths * 10 }, 'compiling the base model');
+  };
+}
+
+function frontChatTemplate(model: ModelPackage, tokenizer: Tokenizer): ChatTemplate | null {
+  if (model.chatTemplate === null) return null;
+  const written = (tokenId: number | null): string | null =>
+    tokenId === null ? null : new TextDecoder().decode(tokenizer.tokenBytes(tokenId));
+  return chatTemplate(model.chatTemplate, { bos: written(tokenizer.bosTokenId), eos: written(tokenizer.eosTokenId) });
+}

@@ -1,0 +1,118 @@
+// One inference request from lease to release: pins the adapter version, submits every row, and undoes all of it exactly once.
+import { randomUUID } from 'node:crypto';
+import type { AdapterLease, AdapterVersion } from '../../adapters/index.ts';
+import { requestId, type TenantId } from '../../core/index.ts';
+import type { AppServices } from '../services.ts';
+import { Choice } from './choice.ts';
+import type { Prompt } from './prompt.ts';
+import { choiceSeed, type SeedlessSampling } from './sampling.ts';
+
+export interface GenerationSpec {
+  readonly prompts: readonly Prompt[];
+  /** Rows for each prompt. */
+  readonly choicesPerPrompt: number;
+  /** For each prompt, as `newTokenCount` answered it. */
+  readonly maxNewTokens: readonly number[];
+  readonly stops: readonly string[];
+  readonly stopTokenIds: readonly number[];
+  readonly sampling: SeedlessSampling;
+  readonly seed: number;
+  readonly logprobs: number | null;
+  readonly promptLogprobs: number | null;
+}
+
+/** What metrics want to know of sessions; each call is made at most once a session, `ended` exactly once. */
+export interface SessionObserver {
+  opened(adapter: AdapterVersion | null): void;
+  firstToken(adapter: AdapterVersion | null): void;
+  token(): void;
+  ended(adapter: AdapterVersion | null): void;
+}
+
+export class GenerationSession {
+  readonly #lease: AdapterLease | null;
+  readonly #observer: SessionObserver;
+  readonly #choices: Choice[] = [];
+  #started = false;
+  #closed = false;
+  #generatedTokens = 0;
+
+  constructor(lease: AdapterLease | null, observer: SessionObserver) {
+    this.#lease = lease;
+    this.#observer = observer;
+    observer.opened(this.adapter);
+  }
+
+  /** null: the base model. */
+  get adapter(): AdapterVersion | null {
+    return this.#lease?.version ?? null;
+  }
+
+  /** In the order of prompts, then of choices within a prompt. */
+  get choices(): readonly Choice[] {
+    return this.#choices;
+  }
+
+  get generatedTokens(): number {
+    return this.#generatedTokens;
+  }
+
+  add(choice: Choice): void {
+    this.#choices.push(choice);
+  }
+
+  /** Surfaces report each token here as they take it. */
+  countToken(): void {
+    this.#generatedTokens += 1;
+    if (this.#started) {
+      this.#observer.token();
+      return;
+    }
+    this.#started = true;
+    this.#observer.firstToken(this.adapter);
+  }
+
+  /** Cancels what still runs and releases the lease. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const choice of this.#choices) choice.cancel();
+    this.#lease?.release();
+    this.#observer.ended(this.adapter);
+  }
+}
+
+/** Pins the version behind a reference (null: the base). @throws AppError `adapter_not_found`. */
+export function openSession(
+  services: AppServices,
+  tenant: TenantId,
+  reference: string | null,
+  observer: SessionObserver,
+): GenerationSession {
+  const lease = reference === null ? null : services.adapters.lease(tenant, reference);
+  return new GenerationSession(lease, observer);
+}
+
+/** Submits every row of a request. On failure the caller closes the session, which cancels the rows that got in. */
+export function submitAll(services: AppServices, session: GenerationSession, tenant: TenantId, spec: GenerationSpec): void {
+  const adapterDigest = session.adapter?.digest ?? null;
+  for (const [promptIndex, prompt] of spec.prompts.entries()) {
+    const maxNewTokens = spec.maxNewTokens[promptIndex] ?? 0;
+    for (let choiceIndex = 0; choiceIndex < spec.choicesPerPrompt; choiceIndex += 1) {
+      const generation = services.engine.submit({
+        id: requestId(randomUUID()),
+        group: tenant,
+        promptTokenIds: prompt.tokenIds,
+        adapterDigest,
+        maxNewTokens,
+        stopTokenIds: spec.stopTokenIds,
+        sampling: { ...spec.sampling, seed: choiceSeed(spec.seed, choiceIndex) },
+        logprobs: spec.logprobs,
+        promptLogprobs: spec.promptLogprobs,
+      });
+      session.add(
+        new Choice(generation, { tokenizer: services.base.tokenizer, stops: spec.stops, stopTokenIds: spec.stopTokenIds, maxNewTokens }),
+      );
+    }
+  }
+}

@@ -1,0 +1,37 @@
+// The common beginning of every generating route: pin the adapter, submit, and tie everything to the life of the connection.
+import type { FastifyReply } from 'fastify';
+import type { TenantId } from '../../core/index.ts';
+import type { Metrics } from '../plugins/metrics.ts';
+import type { AppServices } from '../services.ts';
+import { openSession, submitAll, type GenerationSession, type GenerationSpec } from './session.ts';
+
+export interface GenerationCall {
+  readonly services: AppServices;
+  readonly metrics: Metrics;
+  readonly reply: FastifyReply;
+  readonly tenant: TenantId;
+  /** Adapter reference without the base's prefix; null for the base. */
+  readonly reference: string | null;
+}
+
+/**
+ * Pins the adapter, builds the spec (which tokenizes, so an unknown adapter costs nothing) and submits its rows. A closed connection closes
+ * the session; the caller closes it when it is done, in every path.
+ * @throws AppError; then nothing stays pinned or submitted.
+ */
+export function startGeneration(call: GenerationCall, buildSpec: () => GenerationSpec): GenerationSession {
+  const { services, reply } = call;
+  const session = openSession(services, call.tenant, call.reference, call.metrics.observeSession());
+  try {
+    submitAll(services, session, call.tenant, buildSpec());
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+  // The request's own signal aborts as soon as a body is read; only the response knows of a client that went away.
+  reply.raw.once('close', () => session.close());
+  if (reply.raw.destroyed) session.close();
+  const { adapter } = session;
+  if (adapter !== null) void reply.header('x-adapter-id', `${adapter.name}@${adapter.version}`).header('x-adapter-digest', adapter.digest);
+  return session;
+}

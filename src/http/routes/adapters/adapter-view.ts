@@ -1,0 +1,91 @@
+// How adapters and versions look in JSON. Times are seconds since the epoch, digests 64 hexadecimal digits.
+import { Type, type Static } from 'typebox';
+import type { AdapterSummary, AdapterVersion } from '../../../adapters/index.ts';
+import { AppError, NAME_RULE, parseAdapterName, type AdapterName } from '../../../core/index.ts';
+
+const versionFields = {
+  name: Type.String(),
+  version: Type.Integer(),
+  digest: Type.String({ description: 'SHA-256 of the packed adapter; an adapter reference may name it as name@sha256:digest' }),
+  bytes: Type.Integer({ description: 'Bytes of the uploaded files' }),
+  rank: Type.Integer({ description: 'Largest rank over all changed modules' }),
+  target_modules: Type.Array(Type.String()),
+  kind: Type.String(),
+  created_at: Type.Integer(),
+};
+
+export const VersionView = Type.Object(versionFields);
+export type VersionView = Static<typeof VersionView>;
+
+function nullable<S extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(schema: S) {
+  return Type.Union([schema, Type.Null()]);
+}
+
+/** The fields of the active version, null while every version is only staged, and those of the pointer. */
+export const AdapterView = Type.Object({
+  name: Type.String(),
+  version: nullable(Type.Integer()),
+  digest: nullable(Type.String()),
+  bytes: nullable(Type.Integer()),
+  rank: nullable(Type.Integer()),
+  target_modules: Type.Array(Type.String()),
+  kind: nullable(Type.String()),
+  created_at: nullable(Type.Integer()),
+  version_count: Type.Integer(),
+  pinned: Type.Boolean(),
+  mode: Type.Union([Type.Literal('auto'), Type.Literal('side'), Type.Literal('merged')]),
+  shared: Type.Boolean({ description: 'Owned by someone else and readable by you' }),
+  etag: Type.String(),
+});
+export type AdapterView = Static<typeof AdapterView>;
+
+export function versionView(version: AdapterVersion): VersionView {
+  return {
+    name: version.name,
+    version: version.version,
+    digest: version.digest,
+    bytes: version.bytes,
+    rank: version.rank,
+    target_modules: [...version.targetModules],
+    kind: version.kind,
+    created_at: Math.floor(version.createdAtMs / 1000),
+  };
+}
+
+export function adapterView(summary: AdapterSummary): AdapterView {
+  const { active } = summary;
+  const staged = { version: null, digest: null, bytes: null, rank: null, target_modules: [], kind: null, created_at: null };
+  return {
+    ...(active === null ? staged : versionView(active)),
+    name: summary.name,
+    version_count: summary.versionCount,
+    pinned: summary.pinned,
+    mode: summary.mode,
+    shared: summary.shared,
+    etag: summary.etag,
+  };
+}
+
+// Names that break the rule are not refused by the path's schema: to read, they are adapters that do not exist.
+export const NameParams = Type.Object({ name: Type.String() });
+export const VersionParams = Type.Object({
+  name: Type.String(),
+  version: Type.String({ pattern: '^[1-9][0-9]{0,8}$', description: 'a version number from 1' }),
+});
+
+/** A name from a path that must exist. @throws AppError `adapter_not_found`, with the words used for every adapter that is not there. */
+export function existingName(text: string): AdapterName {
+  const name = parseAdapterName(text);
+  if (name === undefined) throw new AppError('adapter_not_found', 'no such adapter: GET /v1/models lists those that you may use');
+  return name;
+}
+
+/** A name for a new adapter. @throws AppError `invalid_request` that says the rule; the base model's id is taken. */
+export function newName(text: string, baseId: string): AdapterName {
+  const name = parseAdapterName(text);
+  if (name === undefined)
+    throw new AppError('invalid_request', `"name": got "${text.slice(0, 80)}", expected ${NAME_RULE}`, { param: 'name' });
+  if (text === baseId)
+    throw new AppError('invalid_request', `"name": "${text}" is the id of the base model, expected another name`, { param: 'name' });
+  return name;
+}

@@ -1,0 +1,107 @@
+// /admin/adapters: hot swap and rollback by compare-and-set, placement, and what is known of an adapter at run time.
+import { Type, type Static } from 'typebox';
+import type { AdapterSummary, AdapterVersion } from '../../../adapters/index.ts';
+import { AppError } from '../../../core/index.ts';
+import { PROBLEMS } from '../../error-schemas.ts';
+import { principalOf } from '../../plugins/auth.ts';
+import type { App, AppServices } from '../../services.ts';
+import { AdapterView, adapterView, existingName, NameParams } from '../adapters/adapter-view.ts';
+
+const tags = ['admin'];
+
+const Residency = Type.Object({
+  version: Type.Integer(),
+  digest: Type.String(),
+  active: Type.Boolean(),
+  leases: Type.Integer({ description: 'Requests that hold this version now' }),
+  resident: Type.Boolean({ description: 'In host memory of the engine' }),
+  resident_bytes: Type.Integer(),
+  load_ms: Type.Union([Type.Number(), Type.Null()], { description: 'Time that reading it took' }),
+});
+type Residency = Static<typeof Residency>;
+
+export function registerAdapterAdminRoutes(app: App, services: AppServices): void {
+  registerInspection(app, services);
+  registerActivation(app, services);
+  registerPlacement(app, services);
+}
+
+function registerInspection(app: App, services: AppServices): void {
+  const schema = {
+    tags,
+    summary: 'Residency, leases and load time of each version',
+    params: NameParams,
+    response: { 200: Type.Object({ ...AdapterView.properties, versions: Type.Array(Residency) }), ...PROBLEMS },
+  };
+  app.get('/admin/adapters/:name', { schema }, async (request, reply) => {
+    const { tenant } = principalOf(request);
+    const name = existingName(request.params.name);
+    await services.engine.refreshStats();
+    const summary = services.adapters.get(tenant, name);
+    const versions = services.adapters.versions(tenant, name).map((version) => residencyOf(services, summary, version));
+    void reply.header('etag', summary.etag);
+    return { ...adapterView(summary), versions };
+  });
+}
+
+function residencyOf(services: AppServices, summary: AdapterSummary, version: AdapterVersion): Residency {
+  const resident = services.engine.stats()?.adapters.find((entry) => entry.digest === version.digest);
+  return {
+    version: version.version,
+    digest: version.digest,
+    active: summary.active?.version === version.version,
+    leases: services.adapters.leaseCount(version.digest),
+    resident: resident !== undefined,
+    resident_bytes: resident?.bytes ?? 0,
+    load_ms: resident?.loadMs ?? null,
+  };
+}
+
+function registerActivation(app: App, services: AppServices): void {
+  const schema = {
+    tags,
+    summary: 'Hot swap or rollback: serve this version from the next request on',
+    description: 'If-Match must carry the ETag that a read of the adapter gave: 428 without it, 412 when someone else was faster.',
+    params: NameParams,
+    headers: Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 256 })) }),
+    body: Type.Object({ version: Type.Integer({ minimum: 1, maximum: 999_999_999 }) }, { additionalProperties: false }),
+    response: { 200: AdapterView, ...PROBLEMS },
+  };
+  app.put('/admin/adapters/:name/active', { schema }, (request, reply) => {
+    const name = existingName(request.params.name);
+    const { tenant } = principalOf(request);
+    const ifMatch = request.headers['if-match'];
+    if (ifMatch === undefined) {
+      services.adapters.get(tenant, name);
+      throw new AppError('precondition_required', 'the If-Match header is missing; send the ETag of the adapter, or * to overwrite', {
+        param: 'if-match',
+      });
+    }
+    const summary = services.adapters.activate(tenant, name, request.body.version, ifMatch);
+    void reply.header('etag', summary.etag);
+    return adapterView(summary);
+  });
+}
+
+function registerPlacement(app: App, services: AppServices): void {
+  const schema = {
+    tags,
+    summary: 'Keep an adapter in memory, or choose how it is applied',
+    params: NameParams,
+    body: Type.Object(
+      {
+        pinned: Type.Optional(Type.Boolean()),
+        mode: Type.Optional(
+          Type.Union([Type.Literal('auto'), Type.Literal('side'), Type.Literal('merged')], { description: '"auto", "side" or "merged"' }),
+        ),
+      },
+      { additionalProperties: false, minProperties: 1 },
+    ),
+    response: { 200: AdapterView, ...PROBLEMS },
+  };
+  app.put('/admin/adapters/:name/placement', { schema }, (request, reply) => {
+    const summary = services.adapters.setPlacement(principalOf(request).tenant, existingName(request.params.name), request.body);
+    void reply.header('etag', summary.etag);
+    return adapterView(summary);
+  });
+}

@@ -1,0 +1,179 @@
+// The HTTP app over a fake model: real tenants, registry and engine code in one process, a byte tokenizer, and a model that says what the
+// prompt asks for: after "say:" it repeats the rest of that line, then ends. Other prompts get letters that depend on adapter and history.
+import { readFile } from 'node:fs/promises';
+import { openAdapterRegistry, type AdapterRegistry } from '../../src/adapters/index.ts';
+import { decodePacked } from '../../src/adapters/packed.ts';
+import { parseAdapterName, parseTenantId, systemClock, systemRandom, type AdapterName, type TenantId } from '../../src/core/index.ts';
+import type { EngineClient } from '../../src/engine/index.ts';
+import { createApp, type AppServices, type ServedBase } from '../../src/http/index.ts';
+import { openMemoryStorage } from '../../src/storage/index.ts';
+import { createTenantDirectory, type Role, type TenantDirectory } from '../../src/tenants/index.ts';
+import type { Tokenizer } from '../../src/text/index.ts';
+import { pino } from 'pino';
+import { Writable } from 'node:stream';
+import { plainAdapter } from '../support/adapter-files.ts';
+import { adapterForm } from '../support/api.ts';
+import { fillHashLogits, FakeExecutor } from '../support/fake-executor.ts';
+import { createInProcessClient, type InProcessEngine } from '../support/in-process-engine.ts';
+import { makeTemporaryFolder } from './temporary.ts';
+import { llamaDescription } from '../support/tiny-base.ts';
+
+const HIDDEN_SIZE = 8;
+export const END_OF_TEXT = 257;
+const VOCABULARY_SIZE = 258;
+const MAX_CONTEXT = 1024;
+
+export const DESCRIPTION = llamaDescription({
+  id: 'test-base',
+  digest: 'c'.repeat(64) as ServedBase['digest'],
+  layerCount: 1,
+  hiddenSize: HIDDEN_SIZE,
+  keyValueSize: 4,
+  mlpSize: 16,
+  vocabularySize: VOCABULARY_SIZE,
+});
+
+/** A token a byte; 256 and 257 are special. */
+export const byteTokenizer: Tokenizer = {
+  vocabularySize: VOCABULARY_SIZE,
+  encode: (text) => [...Buffer.from(text, 'utf8')],
+  decode: (ids, options) => decodeBytes(ids.filter((id) => id < 256 || options?.skipSpecial === false)),
+  tokenBytes: (id) => (id < 256 ? Uint8Array.of(id) : Buffer.from(specialText(id))),
+  isSpecial: (id) => id >= 256,
+  eosTokenId: END_OF_TEXT,
+  bosTokenId: null,
+  addBos: false,
+};
+
+function specialText(id: number): string {
+  return id === END_OF_TEXT ? '<|end|>' : '<|start|>';
+}
+
+function decodeBytes(ids: readonly number[]): string {
+  return Buffer.concat(ids.map((id) => byteTokenizer.tokenBytes(id))).toString('utf8');
+}
+
+function fillLogits(line: Float32Array, history: readonly number[], adapterKey: number): void {
+  const text = Buffer.from(history.map((id) => Math.min(id, 255))).toString('latin1');
+  const start = text.lastIndexOf('say:');
+  const lineEnd = start < 0 ? -1 : text.indexOf('\n', start);
+  fillHashLogits(line, history, adapterKey);
+  for (let id = 0; id < line.length; id += 1) if (id < 97 || id > 122) line[id] = -20;
+  if (lineEnd < 0) return;
+  const script = text.slice(start + 4, lineEnd);
+  const position = text.length - lineEnd - 1;
+  line[position < script.length ? script.charCodeAt(position) : END_OF_TEXT] = 10;
+}
+
+export interface HttpHarness extends AsyncDisposable {
+  readonly app: Awaited<ReturnType<typeof createApp>>;
+  readonly services: AppServices;
+  readonly adapters: AdapterRegistry;
+  readonly tenants: TenantDirectory;
+  /** The engine over the fake model; null when the test gave its own client. */
+  readonly engine: InProcessEngine | null;
+  /** Lines that were logged. */
+  readonly log: readonly string[];
+  /** Uploads through the registry; another seed is another content. */
+  publish(tenant: string, adapter: string, seed: number): Promise<void>;
+}
+
+export interface HarnessOptions {
+  readonly client?: EngineClient;
+  readonly uploadMaxBytes?: number;
+  readonly isDraining?: () => boolean;
+}
+
+export async function openHarness(options: HarnessOptions = {}): Promise<HttpHarness> {
+  const folder = makeTemporaryFolder();
+  const storage = openMemoryStorage(folder.path);
+  const tenants = createTenantDirectory({ keys: storage.keys });
+  const weights = { readWeight: () => Promise.reject(new Error('the plain adapters of these tests need no weights')) };
+  const adapters = await openAdapterRegistry({ storage, base: DESCRIPTION, weights, maxRank: 64 });
+  const source = { load: async (digest: ServedBase['digest']) => decodePacked(new Uint8Array(await readFile(storage.blobs.path(digest)))) };
+  const executor = new FakeExecutor({ vocabularySize: VOCABULARY_SIZE, maxContext: MAX_CONTEXT, fillLogits });
+  const engine = options.client === undefined ? await createInProcessClient({ executor, adapters: source }) : null;
+  const client = options.client ?? engine?.client;
+  if (client === undefined) throw new Error('no engine');
+  const log: string[] = [];
+  const logSink = new Writable({ write: (chunk, _encoding, done) => done(void log.push(String(chunk))) });
+  const services: AppServices = {
+    settings: { host: '127.0.0.1', publicUrl: null, uploadMaxBytes: options.uploadMaxBytes ?? 1 << 20, maxBatch: 4, maxWaiting: 16 },
+    base: servedBase(),
+    engine: client,
+    adapters,
+    tenants,
+    logger: pino({ level: 'debug' }, logSink),
+    clock: systemClock,
+    random: systemRandom,
+    version: '0.0.0-test',
+    isDraining: options.isDraining ?? (() => false),
+  };
+  const app = await createApp(services);
+  return {
+    app,
+    services,
+    adapters,
+    tenants,
+    engine,
+    log,
+    publish: async (tenant, adapter, seed) => {
+      const { config, tensors } = plainAdapter(seed, HIDDEN_SIZE);
+      const parts = [
+        { fileName: 'adapter_config.json', path: folder.write(adapters.uploadFolder, config) },
+        { fileName: 'adapter_model.safetensors', path: folder.write(adapters.uploadFolder, tensors) },
+      ] as const;
+      await adapters.upload(tenantId(tenant), adapterName(adapter), parts, { activate: true });
+    },
+    [Symbol.asyncDispose]: async () => {
+      // A client that was aborted may hold a fresh connection, for which closing would wait.
+      const closed = app.close();
+      app.server.closeAllConnections();
+      await closed;
+      engine?.close();
+      folder.remove();
+    },
+  };
+}
+
+function servedBase(): ServedBase {
+  return {
+    id: DESCRIPTION.id,
+    digest: DESCRIPTION.digest,
+    vocabularySize: VOCABULARY_SIZE,
+    maxContext: MAX_CONTEXT,
+    stopTokenIds: [END_OF_TEXT],
+    createdAtMs: 0,
+    tokenizer: byteTokenizer,
+    chatTemplate: { render: (messages) => `${messages.map((message) => message.content).join('\n')}\n` },
+    precision: 'fp32',
+    device: 'cpu',
+  };
+}
+
+export function tenantId(text: string): TenantId {
+  const tenant = parseTenantId(text);
+  if (tenant === undefined) throw new Error(`"${text}" is no tenant id`);
+  return tenant;
+}
+
+export function adapterName(text: string): AdapterName {
+  const name = parseAdapterName(text);
+  if (name === undefined) throw new Error(`"${text}" is no adapter name`);
+  return name;
+}
+
+/** Creates a key and answers the header that carries it. */
+export function keyHeader(harness: HttpHarness, tenant: string, role: Role): { readonly authorization: string } {
+  return { authorization: `Bearer ${harness.tenants.createKey(tenantId(tenant), role).secret}` };
+}
+
+/** A multipart body with the two files of a plain adapter, or with the given parts. */
+export function uploadBody(seed: number): Promise<{ readonly payload: Buffer; readonly headers: Readonly<Record<string, string>> }> {
+  return multipart(adapterForm(plainAdapter(seed, HIDDEN_SIZE)));
+}
+
+export async function multipart(form: FormData): Promise<{ readonly payload: Buffer; readonly headers: Readonly<Record<string, string>> }> {
+  const encoded = new Response(form);
+  return { payload: Buffer.from(await encoded.arrayBuffer()), headers: { 'content-type': encoded.headers.get('content-type') ?? '' } };
+}

@@ -1,0 +1,13 @@
+// Data of the events of a whole event stream, comments left out.
+
+export function readSse(payload: string): string[] {
+  expectFramed(payload);
+  return payload
+    .split('\n\n')
+    .filter((event) => event.startsWith('data: '))
+    .map((event) => event.slice('data: '.length));
+}
+
+function expectFramed(payload: string): void {
+  if (payload !== '' && !payload.endsWith('\n\n')) throw new Error(`the stream ends inside an event: ${payload.slice(-80)}`);
+}
