@@ -1,0 +1,2 @@
+export { processContext } from './context.ts';
+export { runCommandLine } from './program.ts';

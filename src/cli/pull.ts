@@ -1,0 +1,48 @@
+// `lorikeet pull`: a base model from the catalogue or the hub, fetched and imported.
+import { Command } from 'commander';
+import { importModel, pullModel } from '../models/index.ts';
+import type { CommandContext } from './context.ts';
+import { importProgress, preparedPrecisions, reportImport } from './import.ts';
+import { addExamples, addJson, addSettingFlags, commandSettings } from './options.ts';
+import { createProgress } from './progress.ts';
+
+interface PullOptions {
+  readonly json?: boolean;
+  readonly id?: string;
+}
+
+export function pullCommand(context: CommandContext): Command {
+  const command = new Command('pull')
+    .description('fetch a base model and import it')
+    .argument('<model>', 'name of the built-in catalogue, or a hub id such as owner/repository')
+    .option('--id <id>', 'name to serve it under (default: made from the model name)');
+  addSettingFlags(command, ['modelsDir', 'precision', 'hubEndpoint']);
+  addExamples(addJson(command), [
+    ['pull smollm2-135m-instruct', 'the default model: one file of 98 MB, pinned by its digest'],
+    ['pull HuggingFaceTB/SmolLM2-360M-Instruct', 'a repository of the hub; HF_TOKEN is used for gated ones'],
+  ]);
+  return command.action(async (model: string, options: PullOptions & Readonly<Record<string, unknown>>) => {
+    const { settings, sources } = commandSettings(context, options);
+    const precisions = preparedPrecisions(settings);
+    const progress = createProgress(context, options.json === true);
+    try {
+      const pulled = await pullModel(model, {
+        modelsDir: settings.modelsDir,
+        // Not given: HF_ENDPOINT may name another one.
+        ...(sources.hubEndpoint !== 'default' && { endpoint: settings.hubEndpoint }),
+        onProgress: ({ fileName, receivedBytes, totalBytes }) => progress.update(fileName, receivedBytes, totalBytes, 'bytes'),
+      });
+      const imported = await importModel({
+        source: pulled.path,
+        id: options.id ?? pulled.sourceId,
+        modelsDir: settings.modelsDir,
+        precisions,
+        mayLink: true,
+        onProgress: importProgress(progress),
+      });
+      reportImport(context, options, imported);
+    } finally {
+      progress.finish();
+    }
+  });
+}

@@ -1,0 +1,48 @@
+// What is measured: the default base model as the product imported it, at a precision, and token ids of a fixed text.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelExecutor } from '../../src/engine/index.ts';
+import { createOrtExecutor } from '../../src/engine/executor/index.ts';
+import { ensureCompiled, type ModelPackage, openModelPackage, type Precision } from '../../src/models/index.ts';
+import { createTokenizer } from '../../src/text/index.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const MODEL = 'smollm2-135m-instruct';
+
+/** The package that `npm run up` imports. */
+export async function openSubject(): Promise<ModelPackage> {
+  const modelsDir = process.env['LORIKEET_MODELS_DIR'] ?? join(ROOT, 'models');
+  try {
+    return await openModelPackage(join(modelsDir, MODEL));
+  } catch (cause) {
+    throw new Error(`the benchmark needs the default model: run "npm run -s lorikeet -- pull ${MODEL}" first`, { cause });
+  }
+}
+
+/** The GGUF file that the package was imported from: the peer reads the same bytes. */
+export function sourceFile({ folder, record }: ModelPackage): string {
+  const name = record.sourceFiles[0]?.name;
+  if (record.sourceKind !== 'gguf' || name === undefined)
+    throw new Error(`${record.id} was not imported from a GGUF file; the peer needs one`);
+  return join(folder, 'source', name);
+}
+
+export interface ExecutorNeeds {
+  readonly precision: Precision;
+  readonly threadCount: number;
+  readonly maxRows: number;
+  readonly maxContext: number;
+}
+
+/** The executor as the engine process opens it; compiles the precision first where that has not happened yet. */
+export async function openSubjectExecutor(model: ModelPackage, { precision, ...limits }: ExecutorNeeds): Promise<ModelExecutor> {
+  return createOrtExecutor({ model: await ensureCompiled(model, precision), allowSpinning: true, ...limits });
+}
+
+/** Token ids of test/fixtures/kl.txt, at least `count`. */
+export async function subjectTokenIds(model: ModelPackage, count: number): Promise<readonly number[]> {
+  const text = await readFile(join(ROOT, 'test', 'fixtures', 'kl.txt'), 'utf8');
+  const tokenIds = createTokenizer(model.tokenizer).encode(text);
+  if (tokenIds.length < count) throw new Error(`the benchmark text has ${tokenIds.length} tokens, ${count} are needed`);
+  return tokenIds;
+}
