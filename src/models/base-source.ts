@@ -18,7 +18,15 @@ export interface BaseFacts {
 }
 
 /** Files of a Hugging Face folder that an import keeps, beside its *.safetensors. */
-export const HUGGING_FACE_FILES = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja', 'model.safetensors.index.json'];
+export const HUGGING_FACE_FILES = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+  'model.safetensors.index.json',
+];
 
 /** GGUF's place for the frequency divisors of Llama 3.1's rope scaling. */
 const ROPE_DIVISORS = 'rope_freqs.weight';
@@ -69,7 +77,11 @@ async function readFolderFacts(folder: string): Promise<BaseFacts> {
   const config = llamaConfigFromHuggingFace(modelConfig);
   const stopTokenIds = idList(generation['eos_token_id'] ?? modelConfig['eos_token_id']);
   const eosTokenId = stopTokenIds[0] ?? tokenId(tokenizerJson, tokenizerConfig['eos_token']);
-  if (eosTokenId === undefined) throw new AppError('invalid_request', 'neither generation_config.json, config.json nor tokenizer_config.json names an end-of-sequence token');
+  if (eosTokenId === undefined)
+    throw new AppError(
+      'invalid_request',
+      'neither generation_config.json, config.json nor tokenizer_config.json names an end-of-sequence token',
+    );
   const bosTokenId = idList(modelConfig['bos_token_id'])[0] ?? tokenId(tokenizerJson, tokenizerConfig['bos_token']) ?? null;
   const declared = tokenizerConfig['add_bos_token'];
   const addBos = bosTokenId !== null && (typeof declared === 'boolean' ? declared : prependsToken(tokenizerJson, bosTokenId));
@@ -132,10 +144,12 @@ function tokenId(tokenizerJson: JsonObject, token: unknown): number | undefined 
 function prependsToken(tokenizerJson: JsonObject, id: number): boolean {
   const processor = tokenizerJson['post_processor'];
   if (!isObject(processor)) return false;
-  const steps: readonly unknown[] = processor['type'] === 'Sequence' && Array.isArray(processor['processors']) ? processor['processors'] : [processor];
+  const steps: readonly unknown[] =
+    processor['type'] === 'Sequence' && Array.isArray(processor['processors']) ? processor['processors'] : [processor];
   return steps.some((step) => {
     if (!isObject(step) || step['type'] !== 'TemplateProcessing' || !Array.isArray(step['single'])) return false;
-    const [first]: readonly unknown[] = step['single'];
+    const single: readonly unknown[] = step['single'];
+    const [first] = single;
     const special = isObject(first) ? first['SpecialToken'] : undefined;
     return isObject(special) && tokenId(tokenizerJson, special['id']) === id;
   });

@@ -1,18 +1,25 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compileDecoder } from '../architectures/index.ts';
+import { compileDecoder, type CompiledDecoder } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
 import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
-import { type CompiledGraph, type CompiledModel, GRAPH_PROFILES, type GraphProfile, type LoraInputGroup, type Precision } from './compiled-model.ts';
+import {
+  type CompiledGraph,
+  type CompiledModel,
+  GRAPH_PROFILES,
+  type GraphProfile,
+  type LoraInputGroup,
+  type Precision,
+} from './compiled-model.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
 import { writeWeightsFile } from './weights-file.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 1;
+const COMPILER_VERSION = 1;
 
 const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -35,7 +42,11 @@ interface Manifest {
 }
 
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
-export async function ensureCompiled(model: ModelPackage, precision: Precision, onProgress?: (done: number, total: number) => void): Promise<CompiledModel> {
+export async function ensureCompiled(
+  model: ModelPackage,
+  precision: Precision,
+  onProgress?: (done: number, total: number) => void,
+): Promise<CompiledModel> {
   return (await openCompiled(model.folder, precision, model.record.digest)) ?? compile(model, precision, onProgress);
 }
 
@@ -52,7 +63,10 @@ export async function openCompiled(modelFolder: string, precision: Precision, ba
     const entry = await stat(join(folder, file)).catch(() => null);
     if (entry?.size !== bytes) return null;
   }
-  const graph = (profile: GraphProfile): CompiledGraph => ({ ...manifest.graphs[profile], path: join(folder, manifest.graphs[profile].file) });
+  const graph = (profile: GraphProfile): CompiledGraph => ({
+    ...manifest.graphs[profile],
+    path: join(folder, manifest.graphs[profile].file),
+  });
   return {
     precision,
     shape: manifest.shape,
@@ -75,7 +89,11 @@ function compiledFolder(modelFolder: string, precision: Precision): string {
   return join(modelFolder, 'compiled', precision);
 }
 
-async function compile(model: ModelPackage, precision: Precision, onProgress?: (done: number, total: number) => void): Promise<CompiledModel> {
+async function compile(
+  model: ModelPackage,
+  precision: Precision,
+  onProgress?: (done: number, total: number) => void,
+): Promise<CompiledModel> {
   const target = compiledFolder(model.folder, precision);
   const work = `${target}.${process.pid}.partial`;
   await rm(work, { recursive: true, force: true });
@@ -96,34 +114,26 @@ async function compile(model: ModelPackage, precision: Precision, onProgress?: (
   return compiled;
 }
 
-async function writeCompiled(model: ModelPackage, precision: Precision, folder: string, onProgress?: (done: number, total: number) => void): Promise<void> {
+async function writeCompiled(
+  model: ModelPackage,
+  precision: Precision,
+  folder: string,
+  onProgress?: (done: number, total: number) => void,
+): Promise<void> {
   const { config } = model;
-  const decoders = GRAPH_PROFILES.map((profile) => ({ profile, ...compileDecoder(config, { precision, lora: profile, maxContext: config.maxContext }) }));
-  const wanted = new Map<string, StoredWeight>();
-  for (const { graph } of decoders) for (const weight of storedWeights(graph)) wanted.set(weight.key, weight);
-  await using checkpoint = await model.openCheckpoint();
-  const weightsPath = join(folder, WEIGHTS_FILE);
-  const recipes = [...wanted.values()].map(({ recipe }) => recipe);
-  const stored = await writeWeightsFile({ path: weightsPath, recipes, materialiser: createMaterialiser(checkpoint), ...(onProgress && { onProgress }) });
-  const place = (key: string): { offset: number; bytes: number } => {
-    const found = stored.get(key);
-    if (!found) throw new Error(`no bytes were stored for ${key}`);
-    return found;
-  };
-  const entries = new Map<string, WeightEntry>();
+  const decoders = GRAPH_PROFILES.map((profile) => ({
+    profile,
+    ...compileDecoder(config, { precision, lora: profile, maxContext: config.maxContext }),
+  }));
+  const weights = await writeWeights(
+    model,
+    join(folder, WEIGHTS_FILE),
+    decoders.flatMap(({ graph }) => storedWeights(graph)),
+    onProgress,
+  );
   const graphs: Partial<Record<GraphProfile, ManifestGraph>> = {};
-  for (const { profile, graph, loraGroups } of decoders) {
-    const weights = storedWeights(graph);
-    for (const { name, type, shape, key } of weights) {
-      if (type === 'bool') throw new Error(`weight ${name} has the type bool`);
-      entries.set(name, { name, type, shape, offset: place(key).offset });
-    }
-    const locate = (key: string): { location: string; offset: number; length: number } => ({ location: WEIGHTS_FILE, offset: place(key).offset, length: place(key).bytes });
-    const bytes = encodeOnnxModel(toOnnx(graph, locate));
-    await writeFile(join(folder, `${profile}.onnx`), bytes);
-    graphs[profile] = { file: `${profile}.onnx`, bytes: bytes.byteLength, weightNames: weights.map(({ name }) => name), loraGroups };
-  }
-  const manifest: Manifest = {
+  for (const decoder of decoders) graphs[decoder.profile] = await writeGraph(decoder, folder, weights.place);
+  await writeManifest(join(folder, MANIFEST_FILE), {
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
     precision,
@@ -134,11 +144,51 @@ async function writeCompiled(model: ModelPackage, precision: Precision, folder: 
       vocabularySize: config.vocabularySize,
       maxContext: config.maxContext,
     },
-    weightsBytes: (await stat(weightsPath)).size,
-    weights: [...entries.values()],
+    weightsBytes: weights.bytes,
+    weights: weights.entries,
     graphs: graphs as Record<GraphProfile, ManifestGraph>,
+  });
+}
+
+type Placement = (key: string) => { readonly location: string; readonly offset: number; readonly length: number };
+
+interface WrittenWeights {
+  readonly bytes: number;
+  readonly entries: readonly WeightEntry[];
+  readonly place: Placement;
+}
+
+async function writeWeights(
+  model: ModelPackage,
+  path: string,
+  wanted: readonly StoredWeight[],
+  onProgress?: (done: number, total: number) => void,
+): Promise<WrittenWeights> {
+  await using checkpoint = await model.openCheckpoint();
+  const recipes = [...new Map(wanted.map(({ key, recipe }) => [key, recipe])).values()];
+  const stored = await writeWeightsFile({ path, recipes, materialiser: createMaterialiser(checkpoint), ...(onProgress && { onProgress }) });
+  const place: Placement = (key) => {
+    const found = stored.get(key);
+    if (!found) throw new Error(`no bytes were stored for ${key}`);
+    return { location: WEIGHTS_FILE, offset: found.offset, length: found.bytes };
   };
-  await writeManifest(join(folder, MANIFEST_FILE), manifest);
+  const entries = new Map<string, WeightEntry>();
+  for (const { name, type, shape, key } of wanted) {
+    if (type === 'bool') throw new Error(`weight ${name} has the type bool, which no tensor of ours has`);
+    entries.set(name, { name, type, shape, offset: place(key).offset });
+  }
+  return { bytes: (await stat(path)).size, entries: [...entries.values()], place };
+}
+
+async function writeGraph(
+  { profile, graph, loraGroups }: Pick<CompiledDecoder, 'graph' | 'loraGroups'> & { readonly profile: GraphProfile },
+  folder: string,
+  place: Placement,
+): Promise<ManifestGraph> {
+  const file = `${profile}.onnx`;
+  const bytes = encodeOnnxModel(toOnnx(graph, place));
+  await writeFile(join(folder, file), bytes);
+  return { file, bytes: bytes.byteLength, weightNames: storedWeights(graph).map(({ name }) => name), loraGroups };
 }
 
 async function writeManifest(path: string, manifest: Manifest): Promise<void> {

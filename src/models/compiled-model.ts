@@ -6,7 +6,6 @@ export type GraphProfile = 'none' | 'linear' | 'full';
 export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
 
 export type Precision = 'fp32' | 'int8' | 'int4';
-export const PRECISIONS: readonly Precision[] = ['fp32', 'int8', 'int4'];
 
 /** A base matmul (or the embedding) with its adapter inputs; `parts` are the sites that share it, in column order. */
 export interface LoraInputGroup {

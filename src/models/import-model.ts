@@ -61,7 +61,8 @@ export async function importModel(options: ImportOptions): Promise<ModelPackage>
     throw translated(error);
   }
   const opened = await openModelPackage(join(modelsDir, id));
-  for (const precision of options.precisions ?? []) await ensureCompiled(opened, precision, (done, total) => onProgress?.({ stage: 'compile', done, total }));
+  for (const precision of options.precisions ?? [])
+    await ensureCompiled(opened, precision, (done, total) => onProgress?.({ stage: 'compile', done, total }));
   return opened;
 }
 
@@ -72,16 +73,25 @@ async function sourceKind(path: string): Promise<'gguf' | 'huggingface'> {
   return entry.isDirectory() ? 'huggingface' : 'gguf';
 }
 
-async function copySource({ source, mayLink, onProgress }: ImportOptions, kind: 'gguf' | 'huggingface', target: string): Promise<readonly SourceFile[]> {
+async function copySource(
+  { source, mayLink, onProgress }: ImportOptions,
+  kind: 'gguf' | 'huggingface',
+  target: string,
+): Promise<readonly SourceFile[]> {
   const paths = kind === 'gguf' ? [source] : await folderFiles(source);
   const files: SourceFile[] = [];
   for (const [index, path] of paths.entries()) {
-    const name = basename(path).replaceAll(/[^A-Za-z0-9._-]/g, '_').replace(/^[._-]+/, '') || 'model.gguf';
+    const name =
+      basename(path)
+        .replaceAll(/[^A-Za-z0-9._-]/g, '_')
+        .replace(/^[._-]+/, '') || 'model.gguf';
     const copy = join(target, name);
-    const linked = mayLink === true && (await link(path, copy).then(
-      () => true,
-      () => false,
-    ));
+    const linked =
+      mayLink === true &&
+      (await link(path, copy).then(
+        () => true,
+        () => false,
+      ));
     if (!linked) await copyFile(path, copy, constants.COPYFILE_FICLONE);
     files.push({ name, bytes: (await stat(copy)).size, sha256: await fileDigest(copy) });
     onProgress?.({ stage: 'copy', done: index + 1, total: paths.length });
@@ -103,7 +113,10 @@ async function checkSource(kind: 'gguf' | 'huggingface', folder: string, files: 
   const missing = llamaCheckpointTensors(config).filter(({ name }) => !checkpoint.has(name));
   if (missing.length > 0) {
     const shown = missing.slice(0, 3).map(({ name }) => name);
-    throw new AppError('invalid_request', `the checkpoint lacks ${missing.length} tensors that its configuration asks for, among them ${shown.join(', ')}`);
+    throw new AppError(
+      'invalid_request',
+      `the checkpoint lacks ${missing.length} tensors that its configuration asks for, among them ${shown.join(', ')}`,
+    );
   }
 }
 
@@ -115,7 +128,7 @@ function identityOf(files: readonly SourceFile[]): Digest {
   return hash.digest('hex') as Digest;
 }
 
-export async function fileDigest(path: string): Promise<Digest> {
+async function fileDigest(path: string): Promise<Digest> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest('hex') as Digest;

@@ -52,7 +52,16 @@ export async function openModelPackage(folder: string): Promise<ModelPackage> {
     createdAtMs: record.createdAtMs,
   };
   const open = async (): Promise<Checkpoint> => withRecent(await openCheckpoint(record.sourceKind, source, config), RECENT_TENSORS);
-  return { folder, record, config, description, tokenizer: facts.tokenizer, chatTemplate: facts.chatTemplate, ...baseWeights(open, config), openCheckpoint: open };
+  return {
+    folder,
+    record,
+    config,
+    description,
+    tokenizer: facts.tokenizer,
+    chatTemplate: facts.chatTemplate,
+    ...baseWeights(open, config),
+    openCheckpoint: open,
+  };
 }
 
 /** Original weights over one checkpoint, opened at the first read and kept: parsing a GGUF header takes as long as reading many tensors. */

@@ -31,7 +31,8 @@ export async function readRecord(folder: string): Promise<PackageRecord> {
     throw new AppError('usage', `${folder} holds no imported model; run "lorikeet pull" or "lorikeet import" first`, { cause });
   });
   const value: unknown = text.length <= RECORD_BYTES ? parseJson(text) : null;
-  if (!isRecord(value)) throw new AppError('usage', `${join(folder, RECORD_FILE)} is damaged or of another version; import the model again`);
+  if (!isRecord(value))
+    throw new AppError('usage', `${join(folder, RECORD_FILE)} is damaged or of another version; import the model again`);
   return value;
 }
 
@@ -64,5 +65,10 @@ function isRecord(value: unknown): value is PackageRecord {
 function isSourceFile(value: unknown): value is SourceFile {
   if (typeof value !== 'object' || value === null) return false;
   const file = value as Partial<Record<keyof SourceFile, unknown>>;
-  return typeof file.name === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(file.name) && Number.isSafeInteger(file.bytes) && typeof file.sha256 === 'string';
+  return (
+    typeof file.name === 'string' &&
+    /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(file.name) &&
+    Number.isSafeInteger(file.bytes) &&
+    typeof file.sha256 === 'string'
+  );
 }

@@ -19,7 +19,12 @@ export interface WeightsFileOptions {
 }
 
 /** Answers where each recipe key lies. */
-export async function writeWeightsFile({ path, recipes, materialiser, onProgress }: WeightsFileOptions): Promise<ReadonlyMap<string, StoredWeight>> {
+export async function writeWeightsFile({
+  path,
+  recipes,
+  materialiser,
+  onProgress,
+}: WeightsFileOptions): Promise<ReadonlyMap<string, StoredWeight>> {
   const stored = new Map<string, StoredWeight>();
   const file = await open(path, 'w');
   try {

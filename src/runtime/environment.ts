@@ -24,13 +24,20 @@ export interface OrtEnvironment extends Disposable {
 
 export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
   const library = loadLibrary(options.libraryPath);
-  const release = (name: 'ReleaseEnv' | 'ReleaseMemoryInfo' | 'ReleaseRunOptions') => (pointer: unknown) => void library.call(name, pointer);
-  using threading = new NativeHandle('threading options', library.create('CreateThreadingOptions'), (pointer) => library.call('ReleaseThreadingOptions', pointer));
+  const release = (name: 'ReleaseEnv' | 'ReleaseMemoryInfo' | 'ReleaseRunOptions') => (pointer: unknown) =>
+    void library.call(name, pointer);
+  using threading = new NativeHandle('threading options', library.create('CreateThreadingOptions'), (pointer) =>
+    library.call('ReleaseThreadingOptions', pointer),
+  );
   library.check('SetGlobalIntraOpNumThreads', threading.pointer, options.threadCount);
   library.check('SetGlobalSpinControl', threading.pointer, options.allowSpinning ? 1 : 0);
   const environment = library.create('CreateEnvWithGlobalThreadPools', LOG_ERROR, 'lorikeet', threading.pointer);
   const handle = new NativeHandle('environment', environment, release('ReleaseEnv'));
-  const memoryInfo = new NativeHandle('memory info', library.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY), release('ReleaseMemoryInfo'));
+  const memoryInfo = new NativeHandle(
+    'memory info',
+    library.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY),
+    release('ReleaseMemoryInfo'),
+  );
   const runOptions = new NativeHandle('run options', library.create('CreateRunOptions'), release('ReleaseRunOptions'));
   const dispose = (): void => {
     runOptions.dispose();

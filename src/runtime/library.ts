@@ -16,7 +16,10 @@ const FUNCTIONS = {
   DisableMemPattern: [17, 'void* (void* options)'],
   SetSessionGraphOptimizationLevel: [23, 'void* (void* options, int level)'],
   CreateRunOptions: [39, 'void* (_Out_ void** out)'],
-  CreateTensorWithDataAsOrtValue: [49, 'void* (void* info, void* data, size_t bytes, int64_t* shape, size_t rank, int type, _Out_ void** out)'],
+  CreateTensorWithDataAsOrtValue: [
+    49,
+    'void* (void* info, void* data, size_t bytes, int64_t* shape, size_t rank, int type, _Out_ void** out)',
+  ],
   CreateCpuMemoryInfo: [69, 'void* (int allocator, int memory, _Out_ void** out)'],
   ReleaseEnv: [92, 'void (void*)'],
   ReleaseStatus: [93, 'void (void*)'],
@@ -64,7 +67,11 @@ const loaded = new Map<string, { readonly library: OrtLibrary; readonly keep: re
 /** Path of the library inside the onnxruntime-node package. */
 export function bundledLibraryPath(): string {
   const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const names: Partial<Record<NodeJS.Platform, string>> = { linux: 'libonnxruntime.so.1', darwin: 'libonnxruntime.1.30.0.dylib', win32: 'onnxruntime.dll' };
+  const names: Partial<Record<NodeJS.Platform, string>> = {
+    linux: 'libonnxruntime.so.1',
+    darwin: 'libonnxruntime.1.30.0.dylib',
+    win32: 'onnxruntime.dll',
+  };
   const name = names[process.platform];
   if (!name) throw new Error(`onnxruntime-node has no library for ${process.platform}; set ortLibrary to one`);
   return join(root, 'bin', 'napi-v6', process.platform, process.arch, name);
@@ -93,7 +100,9 @@ function openLibrary(path: string): ReturnType<typeof koffi.load> {
   try {
     return koffi.load(path);
   } catch (cause) {
-    throw new Error(`could not load the ONNX Runtime library ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Error(`could not load the ONNX Runtime library ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
 }
 

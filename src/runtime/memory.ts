@@ -28,7 +28,8 @@ function linuxPages(): PageCalls {
   return {
     map(bytes, protection, flags, file) {
       const address: unknown = mmap(null, bytes, protection, flags, file, 0);
-      if (address === null || BigInt(koffi.address(address)) === 0xffffffffffffffffn) throw new Error(`out of address space: could not map ${bytes} bytes`);
+      if (address === null || BigInt(koffi.address(address)) === 0xffffffffffffffffn)
+        throw new Error(`out of address space: could not map ${bytes} bytes`);
       return koffi.view(address, bytes);
     },
     unmap: (view) => void munmap(view, view.byteLength),

@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onnx } from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createEnvironment, createSession, createTensor, HostMemory, liveHandleCount, loadLibrary, mapWeights, type OrtEnvironment } from './index.ts';
+import {
+  createEnvironment,
+  createSession,
+  createTensor,
+  HostMemory,
+  liveHandleCount,
+  loadLibrary,
+  mapWeights,
+  type OrtEnvironment,
+} from './index.ts';
 
 const FLOAT = 1;
 const folder = mkdtempSync(join(tmpdir(), 'lorikeet-runtime-'));
@@ -45,7 +54,6 @@ beforeAll(() => {
 
 afterAll(() => {
   environment.dispose();
-  expect(liveHandleCount()).toBe(0);
   rmSync(folder, { recursive: true });
 });
 
@@ -85,6 +93,16 @@ describe('sessions over shared weights', () => {
       binding.run();
       expect(result[3]).toBe(step * 4);
     }
+    expect(liveHandleCount()).toBe(before);
+  });
+});
+
+describe('an environment', () => {
+  it('leaves nothing behind when it is disposed', () => {
+    const before = liveHandleCount();
+    const other = createEnvironment({ threadCount: 1, allowSpinning: false });
+    expect(liveHandleCount()).toBe(before + 3);
+    other.dispose();
     expect(liveHandleCount()).toBe(before);
   });
 });

@@ -31,7 +31,9 @@ export interface Session extends Disposable {
 /** @throws Error with ONNX Runtime's message when the graph is not valid. */
 export function createSession(environment: OrtEnvironment, path: string, options: SessionOptions = {}): Session {
   const { library } = environment;
-  using native = new NativeHandle('session options', library.create('CreateSessionOptions'), (pointer) => library.call('ReleaseSessionOptions', pointer));
+  using native = new NativeHandle('session options', library.create('CreateSessionOptions'), (pointer) =>
+    library.call('ReleaseSessionOptions', pointer),
+  );
   library.check('SetSessionGraphOptimizationLevel', native.pointer, ENABLE_ALL_OPTIMISATIONS);
   library.check('DisablePerSessionThreads', native.pointer);
   // Memory patterns are cached for every combination of input shapes; ranks, rows and lengths would make that grow without end.
@@ -55,12 +57,20 @@ function createNative(environment: OrtEnvironment, path: string, options: Native
     if (!tensor) throw new Error(`the weights file has no ${name}`);
     library.check('AddInitializer', options.pointer, name, tensor.handle.pointer);
   }
-  return library.create('CreateSessionWithPrepackedWeightsContainer', handle.pointer, path, options.pointer, weights.shared.container.pointer);
+  return library.create(
+    'CreateSessionWithPrepackedWeightsContainer',
+    handle.pointer,
+    path,
+    options.pointer,
+    weights.shared.container.pointer,
+  );
 }
 
 function createBinding(environment: OrtEnvironment, session: NativeHandle): Binding {
   const { library, runOptions } = environment;
-  const handle = new NativeHandle('binding', library.create('CreateIoBinding', session.pointer), (pointer) => library.call('ReleaseIoBinding', pointer));
+  const handle = new NativeHandle('binding', library.create('CreateIoBinding', session.pointer), (pointer) =>
+    library.call('ReleaseIoBinding', pointer),
+  );
   return {
     input: (name, tensor) => library.check('BindInput', handle.pointer, name, tensor.handle.pointer),
     output: (name, tensor) => library.check('BindOutput', handle.pointer, name, tensor.handle.pointer),

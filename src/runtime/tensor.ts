@@ -27,13 +27,22 @@ const EMPTY = new Uint8Array(new ArrayBuffer(64));
 export function createTensor(environment: OrtEnvironment, type: ElementType, shape: readonly number[], data: TensorData): Tensor {
   const count = shape.reduce((product, size) => product * size, 1);
   const bytes = count * ELEMENT_BYTES[type];
-  if (bytes !== data.byteLength) throw new Error(`tensor ${type} [${shape.join(', ')}] needs ${bytes} bytes, its data has ${data.byteLength}`);
+  if (bytes !== data.byteLength)
+    throw new Error(`tensor ${type} [${shape.join(', ')}] needs ${bytes} bytes, its data has ${data.byteLength}`);
   // Touching `.buffer` moves a small array off V8's heap before its address is taken.
   const memory = bytes === 0 ? EMPTY : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const dims = new BigInt64Array(new ArrayBuffer(Math.max(1, shape.length) * 8));
   shape.forEach((size, axis) => (dims[axis] = BigInt(size)));
   const { library } = environment;
-  const pointer = library.create('CreateTensorWithDataAsOrtValue', environment.memoryInfo.pointer, memory, bytes, dims, shape.length, ELEMENT_TYPES[type]);
+  const pointer = library.create(
+    'CreateTensorWithDataAsOrtValue',
+    environment.memoryInfo.pointer,
+    memory,
+    bytes,
+    dims,
+    shape.length,
+    ELEMENT_TYPES[type],
+  );
   const handle = new NativeHandle('tensor', pointer, (value) => {
     library.call('ReleaseValue', value);
     keep.delete(handle);

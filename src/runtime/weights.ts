@@ -24,7 +24,8 @@ export function mapWeights(environment: OrtEnvironment, path: string, entries: r
   const memory = HostMemory.ofFile(path);
   for (const entry of entries) {
     const end = entry.offset + entryBytes(entry);
-    if (end > memory.buffer.byteLength) throw new Error(`weights file is cut off: ${entry.name} ends at ${end} of ${memory.buffer.byteLength}`);
+    if (end > memory.buffer.byteLength)
+      throw new Error(`weights file is cut off: ${entry.name} ends at ${end} of ${memory.buffer.byteLength}`);
   }
   const tensors = new Map<string, Tensor>();
   const { library } = environment;

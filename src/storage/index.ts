@@ -1,4 +1,3 @@
-export { blobPath } from './blob-path.ts';
 export { openMemoryStorage } from './memory-storage.ts';
 export { openStorage } from './sqlite-storage.ts';
 export type * from './ports.ts';

@@ -1,3 +1,3 @@
-export { parseRole, requireRole, roleAllows, ROLES } from './roles.ts';
+export { requireRole, roleAllows, ROLES } from './roles.ts';
 export { createTenantDirectory, type TenantDirectoryParts } from './tenant-directory.ts';
 export type * from './port.ts';

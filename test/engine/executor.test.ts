@@ -20,13 +20,21 @@ function seeded(seed: number): () => number {
   };
 }
 
-function randomAdapter(base: ModelPackage, seed: number, features: { readonly linears: readonly string[]; readonly extras: boolean }): PackedAdapter {
+function randomAdapter(
+  base: ModelPackage,
+  seed: number,
+  features: { readonly linears: readonly string[]; readonly extras: boolean },
+): PackedAdapter {
   const random = seeded(seed);
   const values = (length: number, size: number): Float32Array => Float32Array.from({ length }, () => (random() - 0.5) * size);
-  const sites = base.description.sites.filter(({ id, kind }) => (kind === 'linear' ? features.linears.includes(id.split('.')[2] ?? '') : features.extras));
+  const sites = base.description.sites.filter(({ id, kind }) =>
+    kind === 'linear' ? features.linears.includes(id.split('.')[2] ?? '') : features.extras,
+  );
   const contents = sites.map(({ id, kind, inFeatures, outFeatures }): PackedSiteContent => {
     const rank = 1 + Math.floor(random() * 11);
-    const extras = features.extras ? { gain: values(outFeatures, 1).map((value) => value + 1), ...(kind !== 'embedding' && { bias: values(outFeatures, 0.2) }) } : {};
+    const extras = features.extras
+      ? { gain: values(outFeatures, 1).map((value) => value + 1), ...(kind !== 'embedding' && { bias: values(outFeatures, 0.2) }) }
+      : {};
     return { site: id, rank, a: values(inFeatures * rank, 0.5), b: values(rank * outFeatures, 0.5), ...extras };
   });
   return decodePacked(encodePacked(base.description.digest, contents));
@@ -103,7 +111,13 @@ function runSchedule(seed: number, stepCount: number): number {
     () => {
       if (live.length === MAX_ROWS) return;
       const tokens = Array.from({ length: 1 + pick(12) }, () => pick(vocabularySize));
-      const row: LiveRow = { row: nextRow++, adapter: adapters[pick(adapters.length)] ?? null, tokens, capacity: CAPACITIES[pick(2)] ?? 32, processed: 0 };
+      const row: LiveRow = {
+        row: nextRow++,
+        adapter: adapters[pick(adapters.length)] ?? null,
+        tokens,
+        capacity: CAPACITIES[pick(2)] ?? 32,
+        processed: 0,
+      };
       executor.addRow(row.row, row.capacity, row.adapter);
       live.push(row);
     },
@@ -112,13 +126,21 @@ function runSchedule(seed: number, stepCount: number): number {
       if (!row) return;
       const chunk = row.tokens.slice(row.processed, row.processed + 1 + pick(8));
       const isLast = row.processed + chunk.length === row.tokens.length;
-      const logits = executor.run({ kind: 'prefill', row: row.row, tokenIds: chunk, startPosition: row.processed, logits: isLast ? 'last' : 'none' });
+      const logits = executor.run({
+        kind: 'prefill',
+        row: row.row,
+        tokenIds: chunk,
+        startPosition: row.processed,
+        logits: isLast ? 'last' : 'none',
+      });
       if (isLast) compare(row, logits);
       else row.processed += chunk.length;
     },
     () => {
       const capacity = CAPACITIES[pick(2)] ?? 32;
-      const ready = live.filter((row) => row.capacity === capacity && row.processed === row.tokens.length - 1 && row.processed > 0 && row.processed < row.capacity);
+      const ready = live.filter(
+        (row) => row.capacity === capacity && row.processed === row.tokens.length - 1 && row.processed > 0 && row.processed < row.capacity,
+      );
       if (ready.length === 0) return;
       const rows = ready.map(({ row, tokens, processed }) => ({ row, tokenId: tokens[processed] ?? 0, position: processed }));
       const logits = executor.run({ kind: 'decode', capacity, rows });

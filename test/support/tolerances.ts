@@ -9,9 +9,6 @@ export const LOGPROB_FP32 = 1e-3;
 /** Below this gap between the two best logits, rounding may choose either: a greedy id may differ from there on. */
 export const GREEDY_GAP = 3e-3;
 
-/** A base answer that differs by less than this from an adapter's would mean that the adapter was not applied. Made sure of by the fixtures. */
-export const ADAPTER_EFFECT = 0.1;
-
 /**
  * Growth of the engine's resident memory over 10,000 steps and 200 swaps after warm-up. The JavaScript heap breathes by some 20 MiB; one leaked
  * 64-token KV tensor or one leaked logits row of the tiny model (1.5 kB) at each step would be over 15 MB, one leaked adapter at each swap over 6 MB

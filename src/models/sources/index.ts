@@ -1,3 +1,2 @@
 // Where base models come from: the built-in catalogue, the hub, a Python package. Entered through models/index.ts.
-export { CATALOGUE, type CatalogueEntry } from './catalogue.ts';
 export { type PulledModel, type PullOptions, type PullProgress, pullModel } from './pull-model.ts';
