@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { importModel, pullModel } from '../models/index.ts';
 import type { CommandContext } from './context.ts';
-import { importProgress, preparedPrecisions, reportImport } from './import.ts';
+import { importProgress, reportImport } from './import.ts';
 import { addExamples, addJson, addSettingFlags, commandSettings } from './options.ts';
 import { createProgress } from './progress.ts';
 
@@ -16,14 +16,13 @@ export function pullCommand(context: CommandContext): Command {
     .description('fetch a base model and import it')
     .argument('<model>', 'name of the built-in catalogue, or a hub id such as owner/repository')
     .option('--id <id>', 'name to serve it under (default: made from the model name)');
-  addSettingFlags(command, ['modelsDir', 'precision', 'hubEndpoint']);
+  addSettingFlags(command, ['modelsDir', 'precision', 'prefillPrecision', 'hubEndpoint']);
   addExamples(addJson(command), [
     ['pull smollm2-135m-instruct', 'the default model: one file of 98 MB, pinned by its digest'],
     ['pull HuggingFaceTB/SmolLM2-360M-Instruct', 'a repository of the hub; HF_TOKEN is used for gated ones'],
   ]);
   return command.action(async (model: string, options: PullOptions & Readonly<Record<string, unknown>>) => {
     const { settings, sources } = commandSettings(context, options);
-    const precisions = preparedPrecisions(settings);
     const progress = createProgress(context, options.json === true);
     try {
       const pulled = await pullModel(model, {
@@ -36,7 +35,7 @@ export function pullCommand(context: CommandContext): Command {
         source: pulled.path,
         id: options.id ?? pulled.sourceId,
         modelsDir: settings.modelsDir,
-        precisions,
+        servedWith: settings,
         mayLink: true,
         onProgress: importProgress(progress),
       });

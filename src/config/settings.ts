@@ -25,6 +25,11 @@ export const SETTING_ROWS = {
   samplesDir: setting(orWord(text(), 'none'), 'adapters/samples', 'folder of sample adapters that every tenant may use'),
   device: setting(oneOf('auto', 'cpu', 'webgpu', 'cuda'), 'auto', 'where the model runs'),
   precision: setting(oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'), 'auto', 'precision of the base weights'),
+  prefillPrecision: setting(
+    oneOf('auto', 'same', 'fp32'),
+    'auto',
+    'precision of long prompts; auto is fp32 where the processor has no VNNI and memory is ample',
+  ),
   threadCount: setting(orWord(integer(1, 1024), 'auto'), null, 'threads of ONNX Runtime'),
   maxBatch: setting(integer(1, 1024), 16, 'rows of the running batch'),
   maxContext: setting(orWord(integer(16, 1_048_576), 'auto'), null, 'positions of one request; auto is the limit of the model'),

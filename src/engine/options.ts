@@ -4,6 +4,8 @@ export interface EngineOptions {
   /** Folder of the imported base model package. */
   readonly modelFolder: string;
   readonly precision: 'fp32' | 'int8' | 'int4';
+  /** Another compiled form for long prefill calls. */
+  readonly prefillPrecision?: 'fp32';
   readonly device: 'cpu';
   /** Intra-op threads of ONNX Runtime. */
   readonly threadCount: number;

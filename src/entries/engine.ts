@@ -3,14 +3,21 @@ import { pino } from 'pino';
 import { describeError, systemClock } from '../core/index.ts';
 import { createOrtExecutor, createPackedSource } from '../engine/executor/index.ts';
 import { type EngineOptions, type FromEngine, hostEngine, type ModelExecutor, type ToEngine } from '../engine/index.ts';
-import { openCompiled } from '../models/index.ts';
+import { type CompiledModel, openCompiled, type Precision } from '../models/index.ts';
 import { connectToParent } from '../processes/index.ts';
 
-async function openExecutor(options: EngineOptions): Promise<ModelExecutor> {
-  const model = await openCompiled(options.modelFolder, options.precision);
-  if (!model) throw new Error(`no current ${options.precision} form of the base model is compiled in ${options.modelFolder}`);
+async function openForm(folder: string, precision: Precision): Promise<CompiledModel> {
+  const model = await openCompiled(folder, precision);
+  if (!model) throw new Error(`no current ${precision} form of the base model is compiled in ${folder}`);
+  return model;
+}
+
+async function openExecutor({ modelFolder, precision, prefillPrecision, ...options }: EngineOptions): Promise<ModelExecutor> {
+  const model = await openForm(modelFolder, precision);
+  const prefillModel = prefillPrecision && (await openForm(modelFolder, prefillPrecision));
   return createOrtExecutor({
     model,
+    ...(prefillModel && { prefillModel }),
     threadCount: options.threadCount,
     allowSpinning: true,
     maxRows: options.maxBatch,

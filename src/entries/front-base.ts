@@ -3,24 +3,24 @@ import { join } from 'node:path';
 import type { Settings } from '../config/index.ts';
 import { AppError, type Logger } from '../core/index.ts';
 import type { ServedBase } from '../http/index.ts';
-import { ensureCompiled, openModelPackage, type ModelPackage } from '../models/index.ts';
+import { ensureCompiled, formsOf, openModelPackage, type ModelPackage, type ServingForms } from '../models/index.ts';
 import { chatTemplate, createTokenizer, type ChatTemplate, type Tokenizer } from '../text/index.ts';
-
-export type ServedPrecision = 'fp32' | 'int8' | 'int4';
 
 export interface FrontBase {
   readonly model: ModelPackage;
   readonly served: ServedBase;
-  readonly precision: ServedPrecision;
+  readonly forms: ServingForms;
 }
 
 /** @throws AppError `usage` with the next step when the model is not imported or a setting asks for what this build cannot do. */
 export async function openFrontBase(settings: Settings, logger: Logger): Promise<FrontBase> {
-  const precision = servedPrecision(settings);
   const device = servedDevice(settings);
   const model = await openModelPackage(join(settings.modelsDir, settings.model));
   const maxContext = servedContext(settings, model);
-  await ensureCompiled(model, precision, compileProgress(logger, settings.model, precision));
+  const forms = formsOf(model, settings);
+  for (const precision of [forms.decode, ...(forms.prefill === null ? [] : [forms.prefill])]) {
+    await ensureCompiled(model, precision, compileProgress(logger, settings.model, precision));
+  }
   const tokenizer = createTokenizer(model.tokenizer);
   const { id, digest, vocabularySize, stopTokenIds, createdAtMs } = model.description;
   const served: ServedBase = {
@@ -32,25 +32,10 @@ export async function openFrontBase(settings: Settings, logger: Logger): Promise
     createdAtMs,
     tokenizer,
     chatTemplate: frontChatTemplate(model, tokenizer),
-    precision,
+    precision: forms.decode,
     device,
   };
-  return { model, served, precision };
-}
-
-function servedPrecision({ precision }: Settings): ServedPrecision {
-  switch (precision) {
-    case 'auto':
-      return 'int8';
-    case 'fp32':
-    case 'int8':
-    case 'int4':
-      return precision;
-    case 'w8a8':
-      throw new AppError('usage', 'precision: got "w8a8", which this build cannot run yet; expected auto, fp32, int8 or int4', {
-        param: 'precision',
-      });
-  }
+  return { model, served, forms };
 }
 
 function servedDevice({ device }: Settings): 'cpu' {

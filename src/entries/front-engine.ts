@@ -52,7 +52,8 @@ export function startFrontEngine(settings: Settings, base: FrontBase, blobFolder
 function engineOptions(settings: Settings, base: FrontBase, blobFolder: string): EngineOptions {
   return {
     modelFolder: base.model.folder,
-    precision: base.precision,
+    precision: base.forms.decode,
+    ...(base.forms.prefill === 'fp32' && { prefillPrecision: base.forms.prefill }),
     device: 'cpu',
     threadCount: settings.threadCount ?? availableParallelism(),
     maxBatch: settings.maxBatch,

@@ -101,7 +101,7 @@ async function serve(parts: FrontParts): Promise<RunningServer> {
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : settings.port;
   const url = settings.publicUrl ?? `http://${urlHost(settings.host)}:${port}`;
-  logger.info({ url, model: settings.model, precision: parts.base.precision }, 'ready');
+  logger.info({ url, model: settings.model, precision: parts.base.forms.decode }, 'ready');
   return {
     url,
     stopped,

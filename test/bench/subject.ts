@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelExecutor } from '../../src/engine/index.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
-import { ensureCompiled, type ModelPackage, openModelPackage, type Precision } from '../../src/models/index.ts';
+import { ensureCompiled, formsOf, type ModelPackage, openModelPackage, type Precision } from '../../src/models/index.ts';
 import { createTokenizer } from '../../src/text/index.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -29,14 +29,26 @@ export function sourceFile({ folder, record }: ModelPackage): string {
 
 export interface ExecutorNeeds {
   readonly precision: Precision;
+  /** auto: long prefill calls run on the form that the server would choose on this machine. */
+  readonly prefillPrecision: 'auto' | 'same';
   readonly threadCount: number;
   readonly maxRows: number;
   readonly maxContext: number;
 }
 
 /** The executor as the engine process opens it; compiles the precision first where that has not happened yet. */
-export async function openSubjectExecutor(model: ModelPackage, { precision, ...limits }: ExecutorNeeds): Promise<ModelExecutor> {
-  return createOrtExecutor({ model: await ensureCompiled(model, precision), allowSpinning: true, ...limits });
+export async function openSubjectExecutor(
+  model: ModelPackage,
+  { precision, prefillPrecision, ...limits }: ExecutorNeeds,
+): Promise<ModelExecutor> {
+  const { decode, prefill } = formsOf(model, { precision, prefillPrecision });
+  const prefillModel = prefill && (await ensureCompiled(model, prefill));
+  return createOrtExecutor({
+    model: await ensureCompiled(model, decode),
+    ...(prefillModel && { prefillModel }),
+    allowSpinning: true,
+    ...limits,
+  });
 }
 
 /** Token ids of test/fixtures/kl.txt, at least `count`. */

@@ -173,8 +173,8 @@ function runSchedule(seed: number, stepCount: number): number {
 }
 
 describe('the executor', () => {
-  it('gives every row of 20 random schedules what it gets alone', () => {
-    for (let seed = 1; seed <= 20; seed++) expect(runSchedule(seed, 60), `schedule ${seed}`).toBeLessThan(LOGPROB_FP32);
+  it('gives every row of 100 random schedules what it gets alone', () => {
+    for (let seed = 1; seed <= 100; seed++) expect(runSchedule(seed, 60), `schedule ${seed}`).toBeLessThan(LOGPROB_FP32);
   });
 
   it('changes results through every adapter', () => {
@@ -205,5 +205,29 @@ describe('the executor', () => {
     expect(distance(finished, expected(early))).toBeLessThan(LOGPROB_FP32);
     executor.removeRow(1);
     executor.removeRow(2);
+  });
+
+  it('reads long prompts with the prefill form and the rest with the decode form, over one cache', async () => {
+    const decodeForm = await ensureCompiled(base, 'int8');
+    const common = { threadCount: 1, allowSpinning: false, maxRows: 1, maxContext: 256 };
+    const both = createOrtExecutor({ ...common, model: decodeForm, prefillModel: compiled });
+    const decodeOnly = createOrtExecutor({ ...common, model: decodeForm });
+    const adapter = adapters[2] ?? null;
+    const tokens = Array.from({ length: 40 }, (_, index) => (index * 7) % base.description.vocabularySize);
+    for (const one of [both, decodeOnly, alone]) one.addRow(0, 128, adapter);
+    const prefill = (one: ModelExecutor, count: number): Float32Array =>
+      one.run({ kind: 'prefill', row: 0, tokenIds: tokens.slice(0, count), startPosition: 0, logits: 'last' }).slice();
+    expect(distance(prefill(both, 8), prefill(decodeOnly, 8))).toBeLessThan(LOGPROB_FP32);
+    const long = prefill(both, 40);
+    expect(distance(long, prefill(alone, 40))).toBeLessThan(LOGPROB_FP32);
+    expect(distance(long, prefill(decodeOnly, 40))).toBeGreaterThan(LOGPROB_FP32);
+    // The next token reads the cache that the float32 form wrote: nearer to float32 than int8 all the way.
+    const step = (one: ModelExecutor): Float32Array =>
+      one.run({ kind: 'decode', capacity: 128, rows: [{ row: 0, tokenId: 3, position: 40 }] }).slice();
+    const exact = step(alone);
+    expect(distance(step(both), exact)).toBeLessThan(distance(step(decodeOnly), exact) + LOGPROB_FP32);
+    both.close();
+    decodeOnly.close();
+    alone.removeRow(0);
   });
 });

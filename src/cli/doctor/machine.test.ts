@@ -15,8 +15,8 @@ describe('doctor, the machine', () => {
   });
 
   it('names the instruction sets that kernels use, and misses AVX2', () => {
-    expect(checkProcessor('flags\t\t: fpu avx2 avx512f avx512_vnni').detail).toContain('AVX2, AVX-512, VNNI');
-    expect(checkProcessor('flags\t\t: fpu sse2')).toMatchObject({
+    expect(checkProcessor(new Set(['fpu', 'avx2', 'avx512f', 'avx512_vnni'])).detail).toContain('AVX2, AVX-512, VNNI');
+    expect(checkProcessor(new Set(['fpu', 'sse2']))).toMatchObject({
       state: 'warn',
       nextStep: 'expect slow answers: the fast kernels need AVX2',
     });

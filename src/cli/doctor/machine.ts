@@ -1,9 +1,9 @@
 // Checks of the machine itself: Node, processor, memory, disk, Python. They change nothing.
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { processorFlags } from '../../core/index.ts';
 import { formatBytes } from '../output.ts';
 import { fail, type Finding, ok, warn } from './check.ts';
 
@@ -25,9 +25,8 @@ export function checkNode(version = process.versions.node): Finding {
 /** Instruction sets that the kernels of ONNX Runtime choose from, with the names that Linux gives them. */
 const INSTRUCTION_SETS = { AVX2: 'avx2', 'AVX-512': 'avx512f', VNNI: 'avx512_vnni', 'AVX-VNNI': 'avx_vnni', AMX: 'amx_int8' };
 
-export function checkProcessor(cpuInfo = readCpuInfo()): Finding {
+export function checkProcessor(flags = processorFlags()): Finding {
   const cores = `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? 'unknown model'}`;
-  const flags = new Set(/^flags\s*:(.*)$/m.exec(cpuInfo)?.[1]?.trim().split(' '));
   if (flags.size === 0) return ok('processor', `${cores}; instruction sets unknown on this system`);
   const present = Object.entries(INSTRUCTION_SETS)
     .filter(([, flag]) => flags.has(flag))
@@ -35,14 +34,6 @@ export function checkProcessor(cpuInfo = readCpuInfo()): Finding {
   const detail = `${cores}; ${present.length === 0 ? 'no AVX2' : present.join(', ')}`;
   if (!flags.has('avx2')) return warn('processor', detail, 'expect slow answers: the fast kernels need AVX2');
   return ok('processor', detail);
-}
-
-function readCpuInfo(): string {
-  try {
-    return readFileSync('/proc/cpuinfo', 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 export function checkMemory(totalBytes = totalmem(), freeBytes = freemem()): Finding {

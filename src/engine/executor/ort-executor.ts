@@ -4,7 +4,7 @@ import type { CompiledModel } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { RowGroup } from './row-group.ts';
-import { type PrefillForm, SessionTable } from './session-table.ts';
+import { SessionTable } from './session-table.ts';
 
 /** Lines of logits that one prefill may ask for; memory becomes resident only when they are written. */
 const MAX_LOGITS_LINES = 512;
@@ -12,7 +12,7 @@ const MAX_LOGITS_LINES = 512;
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
   /** Another form of the same base for long prefill calls, where its kernels are faster; it shares KV and adapters. */
-  readonly prefill?: PrefillForm;
+  readonly prefillModel?: CompiledModel;
   readonly threadCount: number;
   readonly allowSpinning: boolean;
   /** Rows that may live at the same time. */
@@ -46,7 +46,7 @@ class OrtExecutor implements ModelExecutor {
       kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4,
     };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
-    this.#sessions = new SessionTable(this.#environment, model, options.prefill ?? null);
+    this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
     for (const profile of ['none', 'linear'] as const) {
       this.#sessions.session(profile, 1);

@@ -11,7 +11,7 @@ const ADAPTER_RANK = 16;
 
 async function openOurs({ precision, threadCount, maxRows, capacity }: SideOptions): Promise<Side> {
   const model = await openSubject();
-  const executor = await openSubjectExecutor(model, { precision, threadCount, maxRows, maxContext: capacity });
+  const executor = await openSubjectExecutor(model, { precision, prefillPrecision: 'auto', threadCount, maxRows, maxContext: capacity });
   let adapters: readonly PackedAdapter[] = [];
   const adapterOf = (row: number): PackedAdapter | null => {
     if (adapters.length === 0)

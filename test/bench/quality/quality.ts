@@ -38,7 +38,13 @@ export async function benchQuality(): Promise<boolean> {
 }
 
 async function withExecutor<T>(model: ModelPackage, precision: Precision, use: (executor: ModelExecutor) => T): Promise<T> {
-  const executor = await openSubjectExecutor(model, { precision, threadCount: availableParallelism(), maxRows: 1, maxContext: CAPACITY });
+  const executor = await openSubjectExecutor(model, {
+    precision,
+    prefillPrecision: 'same',
+    threadCount: availableParallelism(),
+    maxRows: 1,
+    maxContext: CAPACITY,
+  });
   try {
     return use(executor);
   } finally {
