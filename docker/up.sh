@@ -18,9 +18,9 @@ build() {
   touch dist/main.js
 }
 
-# `models` lists complete packages only; an interrupted import is not among them.
+# model.json is written last: an interrupted import has none.
 model_is_imported() {
-  node dist/main.js models --json | grep -qF "\"id\": \"$MODEL\""
+  [[ -f ${LORIKEET_MODELS_DIR:-models}/$MODEL/model.json ]]
 }
 
 pull_model() {

@@ -1,7 +1,7 @@
 // The client, the host and the loop together, over messages in memory.
 import { describe, expect, it } from 'vitest';
 import { request } from '../../test/support/engine-harness.ts';
-import { fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens, FakeExecutor } from '../../test/support/fake-executor.ts';
 import { createInProcessClient, createMemoryChannel } from '../../test/support/in-process-engine.ts';
 import { isAppError } from '../core/index.ts';
 import { RemoteEngineClient } from './client.ts';
@@ -24,6 +24,17 @@ function refusal(action: () => unknown): unknown {
 }
 
 describe('an engine client', () => {
+  it('is answered before the engine goes on with what start-up left out', async () => {
+    const executor = new FakeExecutor();
+    executor.pendingPieces = 1000;
+    const { client, close } = await createInProcessClient({ executor });
+    const events = await collect(client.submit(request('a', { maxNewTokens: 4 })));
+    expect(events.at(-1)).toEqual({ kind: 'finished', id: 'a', reason: 'length' });
+    expect(executor.pendingPieces).toBeGreaterThan(0);
+    expect(executor.pendingPieces).toBeLessThan(1000);
+    close();
+  });
+
   it('streams the events of many requests, each in order and to its end', async () => {
     const { client, close } = await createInProcessClient();
     const ids = ['a', 'b', 'c', 'd', 'e', 'f'];

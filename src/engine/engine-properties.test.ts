@@ -147,7 +147,7 @@ describe('the engine, over random histories', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(action(false), { minLength: 10, maxLength: 40 }), async (history) => {
         const { harness, shapes, cancelled } = await play(history);
-        preemptions += harness.engine.snapshot().preemptions;
+        preemptions += harness.engine.stats().preemptions;
         for (const [index, each] of shapes.entries()) {
           const id = `r${index}`;
           const mixed = anonymous(harness, id);

@@ -128,7 +128,7 @@ describe('an engine under load', () => {
     const sampling = { ...GREEDY, temperature: 0.9, seed: 7, repetitionPenalty: 1.3 };
     for (const id of ['a', 'b', 'c']) harness.submit(request(id, { maxNewTokens: 100, sampling, adapterDigest: ADAPTERS[0].digest }));
     await harness.run();
-    expect(harness.engine.snapshot().preemptions).toBeGreaterThan(0);
+    expect(harness.engine.stats().preemptions).toBeGreaterThan(0);
     const alone = new EngineHarness({ adapters: adapterSource(ADAPTERS) });
     alone.submit(request('a', { maxNewTokens: 100, sampling, adapterDigest: ADAPTERS[0].digest }));
     await alone.run();
@@ -145,7 +145,7 @@ describe('an engine under load', () => {
     harness.submit(request('new', { group: 'other', promptTokenIds: prompt(100), maxNewTokens: 1 }));
     await harness.run();
     const ends = harness.events.filter(({ kind }) => kind === 'finished').map(({ id }) => id);
-    expect(harness.engine.snapshot().preemptions).toBeGreaterThan(0);
+    expect(harness.engine.stats().preemptions).toBeGreaterThan(0);
     expect(ends).toEqual(['old', 'young', 'new']);
   });
 

@@ -71,6 +71,11 @@ export class Engine {
     return outcome;
   }
 
+  /** See `ModelExecutor.prepareNext`. */
+  prepareNext(): boolean {
+    return this.#state.executor.prepareNext();
+  }
+
   stats(): EngineStats {
     const { counters, executor, ledger, residency, running, waiting } = this.#state;
     return {
@@ -81,6 +86,7 @@ export class Engine {
       prefillCalls: counters.prefillCalls,
       prefillTokens: counters.prefillTokens,
       generatedTokens: counters.generatedTokens,
+      preemptions: counters.preemptions,
       kvPositionsReserved: ledger.reserved,
       kvPositionsTotal: ledger.total,
       adapterBytes: residency.bytes,

@@ -6,10 +6,12 @@ export class EngineLoop {
   readonly #engine: Engine;
   #scheduled: NodeJS.Immediate | null = null;
   #stopped = false;
+  #isPrepared = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     engine.onWork(() => this.#schedule());
+    this.#schedule();
   }
 
   stop(): void {
@@ -23,7 +25,13 @@ export class EngineLoop {
     if (this.#stopped || this.#scheduled !== null) return;
     this.#scheduled = setImmediate(() => {
       this.#scheduled = null;
-      if (this.#engine.step().kind !== 'idle') this.#schedule();
+      if (this.#engine.step().kind !== 'idle' || this.#prepareNext()) this.#schedule();
     });
+  }
+
+  /** What start-up left out is loaded piece by piece while there is nothing else to do. */
+  #prepareNext(): boolean {
+    if (!this.#isPrepared) this.#isPrepared = !this.#engine.prepareNext();
+    return !this.#isPrepared;
   }
 }

@@ -71,6 +71,8 @@ export interface EngineStats {
   readonly prefillCalls: number;
   readonly prefillTokens: number;
   readonly generatedTokens: number;
+  /** Rows given up for want of KV memory; their requests go on later. */
+  readonly preemptions: number;
   readonly kvPositionsReserved: number;
   readonly kvPositionsTotal: number;
   readonly adapterBytes: number;

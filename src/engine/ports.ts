@@ -48,6 +48,11 @@ export interface ModelExecutor {
    * for 'all', none for 'none'. The array is valid until the next call.
    */
   run(call: SessionCall): Float32Array;
+  /**
+   * Loads one thing that later calls may need and that was left out to start sooner; false when nothing is left. May take a second.
+   * Calls work without it: what they need is then loaded by the first that needs it.
+   */
+  prepareNext(): boolean;
   /** Native objects now alive, for leak tests. */
   liveHandles(): number;
   close(): void;

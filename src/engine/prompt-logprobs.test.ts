@@ -73,7 +73,7 @@ describe('log probabilities', () => {
     for (let step = 0; step < 4; step += 1) harness.step();
     harness.submit(request('young', { promptTokenIds: prompt.slice(0, 100), maxNewTokens: 40, promptLogprobs: 1 }));
     await harness.run();
-    expect(harness.engine.snapshot().preemptions).toBeGreaterThan(0);
+    expect(harness.engine.stats().preemptions).toBeGreaterThan(0);
     const values = promptValues(harness, 'young');
     for (let index = 1; index < 100; index += 1) expectClose(values[index], expected(prompt.slice(0, index), prompt[index] ?? 0, 1));
     expect(harness.tokensOf('young')).toHaveLength(40);

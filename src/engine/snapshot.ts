@@ -31,8 +31,6 @@ export interface EngineSnapshot {
   readonly waiting: readonly SequenceSnapshot[];
   readonly running: readonly SequenceSnapshot[];
   readonly liveCount: number;
-  /** Rows given up for want of KV memory so far. */
-  readonly preemptions: number;
 }
 
 export function snapshotOf(state: EngineState): EngineSnapshot {
@@ -51,7 +49,6 @@ export function snapshotOf(state: EngineState): EngineSnapshot {
     waiting: [...state.waiting].map(copySequence),
     running: [...state.running.values()].map(copySequence),
     liveCount: sequences.length,
-    preemptions: state.counters.preemptions,
   };
 
   function copySequence(sequence: (typeof sequences)[number]): SequenceSnapshot {

@@ -16,6 +16,8 @@ export interface WeightEntry {
 export interface SharedWeights extends Disposable {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly container: NativeHandle;
+  /** Lets go of the mapped pages: sessions have packed copies of most weights, and what they still read comes back by itself. */
+  releasePages(): void;
   dispose(): void;
 }
 
@@ -41,7 +43,7 @@ export function mapWeights(environment: OrtEnvironment, path: string, entries: r
     container.dispose();
     memory.dispose();
   };
-  return { tensors, container, dispose, [Symbol.dispose]: dispose };
+  return { tensors, container, releasePages: () => memory.discard(0, memory.buffer.byteLength), dispose, [Symbol.dispose]: dispose };
 }
 
 function entryBytes({ shape, type }: WeightEntry): number {

@@ -28,6 +28,8 @@ export class FakeExecutor implements ModelExecutor {
   readonly calls: SessionCall[] = [];
   faults: FaultPlan = () => null;
   closed = false;
+  /** Pieces that `prepareNext` still has to load. */
+  pendingPieces = 0;
   readonly #rows = new Map<RowId, FakeRow>();
   readonly #fillLogits: NonNullable<FakeExecutorOptions['fillLogits']>;
   #logits: Float32Array = new Float32Array(0);
@@ -67,6 +69,12 @@ export class FakeExecutor implements ModelExecutor {
     this.#fault(call.kind, call.kind === 'prefill' ? [call.row] : call.rows.map(({ row }) => row));
     this.#logits = call.kind === 'prefill' ? this.#prefill(call) : this.#decode(call);
     return this.#logits;
+  }
+
+  prepareNext(): boolean {
+    if (this.pendingPieces === 0) return false;
+    this.pendingPieces -= 1;
+    return true;
   }
 
   liveHandles(): number {

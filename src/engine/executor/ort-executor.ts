@@ -1,6 +1,6 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
-import type { CompiledModel } from '../../models/index.ts';
+import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { RowGroup } from './row-group.ts';
@@ -8,6 +8,17 @@ import { SessionTable } from './session-table.ts';
 
 /** Lines of logits that one prefill may ask for; memory becomes resident only when they are written. */
 const MAX_LOGITS_LINES = 512;
+
+const DECODE_TOKENS = 1;
+const PREFILL_TOKENS = Infinity;
+
+/** Sessions that start-up leaves out, the likeliest first. */
+const LATER_SESSIONS: readonly (readonly [GraphProfile, number])[] = [
+  ['none', PREFILL_TOKENS],
+  ['linear', PREFILL_TOKENS],
+  ['full', DECODE_TOKENS],
+  ['full', PREFILL_TOKENS],
+];
 
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
@@ -48,10 +59,9 @@ class OrtExecutor implements ModelExecutor {
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
-    for (const profile of ['none', 'linear'] as const) {
-      this.#sessions.session(profile, 1);
-      this.#sessions.session(profile, Infinity);
-    }
+    this.#sessions.session('none', DECODE_TOKENS);
+    this.#sessions.session('linear', DECODE_TOKENS);
+    this.#sessions.releasePages();
   }
 
   addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
@@ -76,6 +86,14 @@ class OrtExecutor implements ModelExecutor {
       case 'decode':
         return this.#decode(call);
     }
+  }
+
+  prepareNext(): boolean {
+    const missing = LATER_SESSIONS.find(([profile, tokenCount]) => !this.#sessions.isLoaded(profile, tokenCount));
+    if (!missing) return false;
+    this.#sessions.session(...missing);
+    this.#sessions.releasePages();
+    return true;
   }
 
   liveHandles(): number {

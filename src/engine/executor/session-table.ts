@@ -29,7 +29,7 @@ export class SessionTable implements Disposable {
 
   /** The session for a call of `tokenCount` tokens a row. Loads it at first use. */
   session(profile: GraphProfile, tokenCount: number): ChosenSession {
-    const model = this.#prefill && tokenCount >= PREFILL_FORM_MIN_TOKENS ? this.#prefill : this.#model;
+    const model = this.#modelFor(tokenCount);
     const key = `${profile}:${model.precision}`;
     const known = this.#sessions.get(key);
     if (known) return known;
@@ -38,6 +38,15 @@ export class SessionTable implements Disposable {
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
     return chosen;
+  }
+
+  isLoaded(profile: GraphProfile, tokenCount: number): boolean {
+    return this.#sessions.has(`${profile}:${this.#modelFor(tokenCount).precision}`);
+  }
+
+  /** To be called when no session will be made soon. */
+  releasePages(): void {
+    for (const weights of this.#weights.values()) weights.releasePages();
   }
 
   dispose(): void {
@@ -49,6 +58,10 @@ export class SessionTable implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #modelFor(tokenCount: number): CompiledModel {
+    return this.#prefill && tokenCount >= PREFILL_FORM_MIN_TOKENS ? this.#prefill : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {
