@@ -1,6 +1,7 @@
 // One upload from PEFT's two files to the packed file that the engine reads. Takes turns with the event loop.
 import type { Clock } from '../core/index.ts';
 import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
+import { requireBaseCopy } from './base-copy.ts';
 import { createTurns } from './event-loop-turns.ts';
 import { packSite } from './pack-site.ts';
 import { encodePacked, type PackedSiteContent } from './packed.ts';
@@ -25,7 +26,8 @@ export interface PackedUpload {
 export async function packAdapter(files: AdapterFiles, context: PackingContext): Promise<PackedUpload> {
   const { base, weights, maxRank } = context;
   const turns = createTurns(context.clock);
-  const { sites, rank, targetModules } = validateAdapter(files, base, maxRank);
+  const { sites, baseCopies, rank, targetModules } = validateAdapter(files, base, maxRank);
+  for (const copy of baseCopies) await requireBaseCopy(copy, await weights.readWeight(copy.site.module), turns);
   const packed: PackedSiteContent[] = [];
   for (const site of sites) {
     await turns();

@@ -10,11 +10,13 @@ import {
   resolveScale,
   tensorToFloat32,
   type LoraTensors,
+  type ModuleTensors,
   type PeftLoraConfig,
   type SafetensorsFile,
   type SafetensorsTensor,
 } from '../formats/index.ts';
 import type { AdapterSite, BaseModelDescription } from '../models/index.ts';
+import type { BaseCopy } from './base-copy.ts';
 import type { LoraSite } from './lora-site.ts';
 
 export interface AdapterFiles {
@@ -28,6 +30,8 @@ export interface AdapterFiles {
 export interface ValidatedAdapter {
   /** In the order of the base's description; at least one. */
   readonly sites: readonly ValidatedSite[];
+  /** Full weights in the file that are still to be compared with the base's. */
+  readonly baseCopies: readonly BaseCopy[];
   /** Largest rank over the sites. */
   readonly rank: number;
   /** Last components of the changed modules, sorted. */
@@ -67,7 +71,7 @@ export function validateAdapter(files: AdapterFiles, base: BaseModelDescription,
   requireKnownModules(groupOfModule, base);
   const plans = base.sites.flatMap((site) => {
     const group = groupOfModule.get(site.module);
-    return group === undefined ? [] : [planSite(site, group, tensors, config)];
+    return group === undefined || group.form === 'base-weight' ? [] : [planSite(site, group, tensors, config)];
   });
   for (const { rank, site } of plans) {
     if (rank > maxRank) {
@@ -76,6 +80,7 @@ export function validateAdapter(files: AdapterFiles, base: BaseModelDescription,
   }
   return {
     sites: plans.map((plan) => ({ site: plan.site, read: () => readSite(plan) })),
+    baseCopies: base.sites.flatMap((site) => baseCopyOf(site, groupOfModule.get(site.module)?.baseWeight, tensors)),
     rank: Math.max(...plans.map((plan) => plan.rank)),
     targetModules: [...new Set(plans.map(({ site }) => lastComponent(site.module)))].toSorted(),
   };
@@ -104,7 +109,7 @@ function readTensors(bytes: Uint8Array): SafetensorsFile {
   }
 }
 
-function requireKnownModules(groups: ReadonlyMap<string, LoraTensors>, base: BaseModelDescription): void {
+function requireKnownModules(groups: ReadonlyMap<string, ModuleTensors>, base: BaseModelDescription): void {
   const known = new Set(base.sites.map((site) => site.module));
   for (const module of groups.keys()) {
     if (known.has(module)) continue;
@@ -124,11 +129,7 @@ function planSite(site: AdapterSite, group: LoraTensors, tensors: SafetensorsFil
       `module "${site.module}" is of form ${expectedForm}, its tensors are those of form ${group.form}`,
     );
   }
-  const find = (name: string): SafetensorsTensor => {
-    const tensor = tensors.get(name);
-    if (tensor === undefined) throw new Error(`validate: tensor ${name} was grouped but is not there`);
-    return tensor;
-  };
+  const find = (name: string): SafetensorsTensor => grouped(name, tensors);
   const a = find(group.form === 'linear' ? group.a : group.embeddingA);
   const b = find(group.form === 'linear' ? group.b : group.embeddingB);
   const magnitude = group.magnitude === undefined ? undefined : find(group.magnitude);
@@ -143,8 +144,30 @@ function planSite(site: AdapterSite, group: LoraTensors, tensors: SafetensorsFil
   return { site, rank, scale: resolveScale(config, site.module, rank), a, b, magnitude, bias };
 }
 
+function baseCopyOf(site: AdapterSite, name: string | undefined, tensors: SafetensorsFile['tensors']): readonly BaseCopy[] {
+  if (name === undefined) return [];
+  const tensor = grouped(name, tensors);
+  const expected = site.kind === 'embedding' ? [site.inFeatures, site.outFeatures] : [site.outFeatures, site.inFeatures];
+  if (hasShape(tensor, expected)) return [{ site, tensor }];
+  throw new AppError(
+    'unsupported_adapter',
+    `tensor ${JSON.stringify(name)} is a full weight of shape ${shown(tensor.shape)}, expected a copy of the base's own ${shown(expected)}; ` +
+      'an embedding or head of another size (a resized vocabulary) is not supported',
+  );
+}
+
+function grouped(name: string, tensors: SafetensorsFile['tensors']): SafetensorsTensor {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new Error(`validate: tensor ${name} was grouped but is not there`);
+  return tensor;
+}
+
+function hasShape(tensor: SafetensorsTensor, expected: readonly number[]): boolean {
+  return tensor.shape.length === expected.length && tensor.shape.every((size, index) => size === expected[index]);
+}
+
 function requireShape(tensor: SafetensorsTensor, expected: readonly number[]): void {
-  if (tensor.shape.length === expected.length && tensor.shape.every((size, index) => size === expected[index])) return;
+  if (hasShape(tensor, expected)) return;
   throw new AppError(
     'invalid_adapter',
     `tensor ${JSON.stringify(tensor.name)} has shape ${shown(tensor.shape)}, expected ${shown(expected)}`,

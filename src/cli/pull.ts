@@ -22,13 +22,12 @@ export function pullCommand(context: CommandContext): Command {
     ['pull HuggingFaceTB/SmolLM2-360M-Instruct', 'a repository of the hub; HF_TOKEN is used for gated ones'],
   ]);
   return command.action(async (model: string, options: PullOptions & Readonly<Record<string, unknown>>) => {
-    const { settings, sources } = commandSettings(context, options);
+    const { settings } = commandSettings(context, options);
     const progress = createProgress(context, options.json === true);
     try {
       const pulled = await pullModel(model, {
         modelsDir: settings.modelsDir,
-        // Not given: HF_ENDPOINT may name another one.
-        ...(sources.hubEndpoint !== 'default' && { endpoint: settings.hubEndpoint }),
+        endpoint: settings.hubEndpoint,
         onProgress: ({ fileName, receivedBytes, totalBytes }) => progress.update(fileName, receivedBytes, totalBytes, 'bytes'),
       });
       const imported = await importModel({

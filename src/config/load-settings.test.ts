@@ -35,6 +35,20 @@ describe('loading settings', () => {
     expect([sources.port, sources.host, sources.model, sources.dataDir]).toEqual(['flag', 'environment', 'file', 'default']);
   });
 
+  it('takes HF_ENDPOINT for the hub when nothing of ours names one', () => {
+    const shared = { HF_ENDPOINT: 'https://mirror.example' };
+    const hubOf = (...given: Parameters<typeof load>) => {
+      const { settings, sources } = load(...given);
+      return [settings.hubEndpoint, sources.hubEndpoint];
+    };
+    expect(hubOf({}, shared)).toEqual(['https://mirror.example', 'shared-environment']);
+    expect(formatSettings(load({}, shared))).toMatch(/^hubEndpoint +https:\/\/mirror\.example +environment HF_ENDPOINT$/m);
+    expect(() => load({}, { HF_ENDPOINT: 'mirror.example' })).toThrow('HF_ENDPOINT: got "mirror.example", expected an http or https URL');
+    expect(hubOf({}, { HF_ENDPOINT: '' })).toEqual(['https://huggingface.co', 'default']);
+    expect(hubOf({}, shared, '{"hubEndpoint": "https://file.example"}')).toEqual(['https://file.example', 'file']);
+    expect(hubOf({ hubEndpoint: 'https://flag.example' }, shared)).toEqual(['https://flag.example', 'flag']);
+  });
+
   it('reads sizes with units and words that stand for "not given"', () => {
     const { settings } = load({ kvCacheBytes: '512MiB', maxContext: 'auto', samplesDir: 'none', adapterHostBytes: 2_000_000 });
     expect(settings).toMatchObject({ kvCacheBytes: 512 * 1024 ** 2, maxContext: null, samplesDir: null, adapterHostBytes: 2_000_000 });

@@ -2,13 +2,22 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError, describeError } from '../core/index.ts';
-import { environmentName, flagName, isSettingKey, SETTING_KEYS, SETTING_ROWS, type SettingKey, type Settings } from './settings.ts';
+import {
+  environmentName,
+  flagName,
+  isSettingKey,
+  SETTING_KEYS,
+  SETTING_ROWS,
+  SHARED_ENVIRONMENT_NAMES,
+  type SettingKey,
+  type Settings,
+} from './settings.ts';
 import type { ValueKind } from './value-kinds.ts';
 
 const CONFIG_FILE_NAME = 'lorikeet.config.json';
 
 /** Where a value came from, as shown by `--print-settings`. */
-export type SettingSource = 'default' | 'flag' | 'environment' | 'file';
+export type SettingSource = 'default' | 'flag' | 'environment' | 'file' | 'shared-environment';
 
 export interface LoadedSettings {
   readonly settings: Settings;
@@ -52,11 +61,14 @@ export function loadSettings(inputs: SettingInputs): LoadedSettings {
 
 function firstGiven(key: SettingKey, inputs: SettingInputs, file: Readonly<Record<string, unknown>>): Candidate | null {
   const environmentKey = environmentName(key);
+  const sharedKey = SHARED_ENVIRONMENT_NAMES[key];
   const candidates: Candidate[] = [
     { raw: inputs.flags[key], source: 'flag', spelling: `--${flagName(key)}` },
     { raw: inputs.environment[environmentKey], source: 'environment', spelling: environmentKey },
     { raw: file[key], source: 'file', spelling: `${key} in ${CONFIG_FILE_NAME}` },
   ];
+  if (sharedKey !== undefined)
+    candidates.push({ raw: inputs.environment[sharedKey] || undefined, source: 'shared-environment', spelling: sharedKey });
   return candidates.find((candidate) => candidate.raw !== undefined) ?? null;
 }
 

@@ -1,6 +1,6 @@
 // The table behind `lorikeet serve --print-settings`: every setting, its value as one would write it, and where it came from.
 import type { LoadedSettings, SettingSource } from './load-settings.ts';
-import { environmentName, flagName, SETTING_KEYS, SETTING_ROWS, type SettingKey } from './settings.ts';
+import { environmentName, flagName, SETTING_KEYS, SETTING_ROWS, SHARED_ENVIRONMENT_NAMES, type SettingKey } from './settings.ts';
 import type { ValueKind } from './value-kinds.ts';
 
 export interface PrintedSetting {
@@ -34,6 +34,8 @@ function sourceText(key: SettingKey, source: SettingSource): string {
       return `environment ${environmentName(key)}`;
     case 'file':
       return 'lorikeet.config.json';
+    case 'shared-environment':
+      return `environment ${SHARED_ENVIRONMENT_NAMES[key]}`;
     case 'default':
       return 'default';
   }

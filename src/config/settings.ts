@@ -42,7 +42,7 @@ export const SETTING_ROWS = {
   uploadMaxBytes: setting(byteSize(KIB, TIB), 2 * GIB, 'largest file of an upload'),
   drainSeconds: setting(integer(0, 3600), 30, 'time that running requests get at shutdown'),
   ortLibrary: setting(orWord(text(), 'bundled'), null, 'path of another ONNX Runtime library'),
-  hubEndpoint: setting(httpUrl(), 'https://huggingface.co', 'model hub to pull from'),
+  hubEndpoint: setting(httpUrl(), 'https://huggingface.co', 'model hub to pull from; HF_ENDPOINT is used when this is not given'),
   publicUrl: setting(orWord(httpUrl(), 'none'), null, 'address that clients use, where it differs from host and port'),
   logLevel: setting(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'), 'info', 'least severe log lines to write'),
 } as const;
@@ -69,6 +69,9 @@ export function flagName(key: SettingKey): string {
 export function environmentName(key: SettingKey): string {
   return `LORIKEET_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
+
+/** Environment names that other tools gave to the same thing. They count least, and an empty one does not count. */
+export const SHARED_ENVIRONMENT_NAMES: Readonly<Partial<Record<SettingKey, string>>> = { hubEndpoint: 'HF_ENDPOINT' };
 
 /** A row of the table whose value type is not known; what is written is its own default. */
 interface AnyRow {

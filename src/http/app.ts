@@ -6,6 +6,7 @@ import { LIMITS } from './limits.ts';
 import { registerAuth } from './plugins/auth.ts';
 import { registerDescriptionRoute, registerDocs } from './plugins/docs.ts';
 import { registerErrorHandler } from './plugins/error-handler.ts';
+import { registerJsonBody } from './plugins/json-body.ts';
 import { registerMetrics } from './plugins/metrics.ts';
 import { registerRequestLog, requestIdOf } from './plugins/request-log.ts';
 import { registerAdapterRoutes } from './routes/adapters/adapters.ts';
@@ -41,6 +42,7 @@ export async function createApp(services: AppServices): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
   // A browser may send text/plain across origins without asking; no route takes it.
   app.removeContentTypeParser('text/plain');
+  registerJsonBody(app);
   registerErrorHandler(app);
   registerAuth(app, services);
   registerRequestLog(app);

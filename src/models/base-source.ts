@@ -55,6 +55,7 @@ export async function openCheckpoint(kind: 'gguf' | 'huggingface', path: string,
 async function readGgufFacts(path: string): Promise<BaseFacts> {
   const file = await openGguf(path);
   try {
+    requireWholeFile(file.metadata);
     const ropeDivisors = file.tensors.has(ROPE_DIVISORS) ? await file.readFloat32(ROPE_DIVISORS) : null;
     const config = llamaConfigFromGguf(file.metadata, { names: new Set(file.tensors.keys()), ...(ropeDivisors && { ropeDivisors }) });
     const tokenizer = tokenizerFromGguf(file.metadata);
@@ -65,6 +66,16 @@ async function readGgufFacts(path: string): Promise<BaseFacts> {
   } finally {
     await file.close();
   }
+}
+
+/** llama.cpp can split a model over files; each names their count, and only some of the tensors are in each. */
+function requireWholeFile(metadata: ReadonlyMap<string, unknown>): void {
+  const partCount = metadata.get('split.count');
+  if (typeof partCount !== 'number' || partCount <= 1) return;
+  throw new AppError(
+    'invalid_request',
+    `the GGUF file is one of ${partCount} parts of a split model (split.count), expected a model in one file; join them with llama-gguf-split --merge`,
+  );
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;

@@ -170,6 +170,7 @@ describe('the routes beside', () => {
     ]) {
       expect(Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(payload)?.[1])).toBeGreaterThan(0);
     }
+    expect(payload).toMatch(/^lorikeet_engine_preemptions_total 0$/m);
     expect(payload).toMatch(/^vllm:num_requests_running 0$/m);
     expect(payload).toMatch(/^vllm:lora_requests_info\{max_lora="4",running_lora_adapters="",waiting_lora_adapters=""\} \d/m);
     expect(payload).toMatch(/^lorikeet_adapter_leases 0$/m);

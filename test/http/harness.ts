@@ -82,6 +82,8 @@ export interface HarnessOptions {
   readonly client?: EngineClient;
   readonly uploadMaxBytes?: number;
   readonly isDraining?: () => boolean;
+  /** Default: `byteTokenizer`. The fake model's token ids are bytes. */
+  readonly tokenizer?: Tokenizer;
 }
 
 export async function openHarness(options: HarnessOptions = {}): Promise<HttpHarness> {
@@ -99,7 +101,7 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
   const logSink = new Writable({ write: (chunk, _encoding, done) => done(void log.push(String(chunk))) });
   const services: AppServices = {
     settings: { host: '127.0.0.1', publicUrl: null, uploadMaxBytes: options.uploadMaxBytes ?? 1 << 20, maxBatch: 4, maxWaiting: 16 },
-    base: servedBase(),
+    base: servedBase(options.tokenizer ?? byteTokenizer),
     engine: client,
     adapters,
     tenants,
@@ -136,7 +138,7 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
   };
 }
 
-function servedBase(): ServedBase {
+function servedBase(tokenizer: Tokenizer): ServedBase {
   return {
     id: DESCRIPTION.id,
     digest: DESCRIPTION.digest,
@@ -144,7 +146,7 @@ function servedBase(): ServedBase {
     maxContext: MAX_CONTEXT,
     stopTokenIds: [END_OF_TEXT],
     createdAtMs: 0,
-    tokenizer: byteTokenizer,
+    tokenizer,
     chatTemplate: { render: (messages) => `${messages.map((message) => message.content).join('\n')}\n` },
     precision: 'fp32',
     device: 'cpu',

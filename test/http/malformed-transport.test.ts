@@ -1,15 +1,14 @@
-// What is wrong before or beside a JSON body: content types, encodings, sizes, paths, methods, preconditions, multipart uploads.
-import { readdirSync } from 'node:fs';
+// What is wrong before or beside a JSON body: content types, encodings, sizes, paths, methods, preconditions.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { multipart, openHarness, uploadBody, type HttpHarness } from './harness.ts';
+import { errorText } from './error-text.ts';
+import { openHarness, type HttpHarness } from './harness.ts';
 import { aString, containing, having } from './matchers.ts';
 
-const UPLOAD_MAX_BYTES = 64 * 1024;
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 let harness: HttpHarness;
 beforeAll(async () => {
-  harness = await openHarness({ uploadMaxBytes: UPLOAD_MAX_BYTES });
+  harness = await openHarness();
   await harness.publish('default', 'mine', 1);
 });
 afterAll(async () => {
@@ -30,25 +29,37 @@ const CALLS: readonly (readonly [name: string, call: Call, status: number, messa
     'a body with __proto__',
     { method: 'POST', url: '/v1/completions', headers: JSON_TYPE, payload: '{"__proto__":{"a":1},"prompt":"a"}' },
     400,
+    'a key "__proto__"',
+  ],
+  [
+    'a body with a prototype in a list',
+    { method: 'POST', url: '/v1/completions', headers: JSON_TYPE, payload: '{"prompt":[{"constructor":{"prototype":{}}}]}' },
+    400,
+    'a key "constructor.prototype"',
+  ],
+  [
+    'a body with __proto__ that is not JSON',
+    { method: 'POST', url: '/v1/completions', headers: JSON_TYPE, payload: '{"__proto__":{}' },
+    400,
     'not valid JSON',
   ],
   [
     'text/plain',
     { method: 'POST', url: '/generate', headers: { 'content-type': 'text/plain' }, payload: '{"inputs":"a"}' },
     415,
-    'application/json',
+    'got content type text/plain, expected application/json',
   ],
   [
     'a form',
     { method: 'POST', url: '/v1/completions', headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: 'prompt=a' },
     415,
-    'application/json',
+    'got content type application/x-www-form-urlencoded, expected application/json',
   ],
   [
     'a body over the limit',
     { method: 'POST', url: '/v1/completions', headers: JSON_TYPE, payload: `{"prompt":"${'x'.repeat(9e6)}"}` },
     413,
-    'larger',
+    'larger than 8MiB',
   ],
   [
     'an unknown query field',
@@ -168,11 +179,6 @@ const CALLS: readonly (readonly [name: string, call: Call, status: number, messa
   ],
 ];
 
-function textOf(body: unknown): string {
-  const { error, detail } = body as { readonly error?: string | { readonly message: string }; readonly detail?: string };
-  return detail ?? (typeof error === 'object' ? error.message : (error ?? ''));
-}
-
 /** Content type and body of an error on the surface of this path. */
 function errorShape(url: string, status: number): unknown {
   const json = containing('application/json');
@@ -187,90 +193,8 @@ function errorShape(url: string, status: number): unknown {
 describe('a request is refused by name', () => {
   it.each(CALLS)('for %s', async (_name, call, status, message) => {
     const answer = await harness.app.inject(call);
-    expect(textOf(answer.json())).toContain(message);
+    expect(errorText(answer.json())).toContain(message);
     expect(answer.statusCode).toBe(status);
     expect({ contentType: answer.headers['content-type'], body: answer.json<unknown>() }).toEqual(errorShape(call.url, status));
-  });
-});
-
-describe('an upload', () => {
-  const file = (size: number): Blob => new Blob([new Uint8Array(size)]);
-  const form = (parts: readonly (readonly [field: string, content: Blob | string, fileName?: string])[]): FormData => {
-    const data = new FormData();
-    for (const [field, content, fileName] of parts) {
-      if (typeof content === 'string') data.append(field, content);
-      else data.append(field, content, fileName ?? field);
-    }
-    return data;
-  };
-  const CONFIG = 'adapter_config.json';
-  const WEIGHTS = 'adapter_model.safetensors';
-
-  it.each([
-    ['without weights', form([[CONFIG, file(2)]]), 400, `"${WEIGHTS}" is missing`],
-    ['without parts', form([]), 400, 'is missing'],
-    [
-      'with a file twice',
-      form([
-        [CONFIG, file(2)],
-        [CONFIG, file(2)],
-      ]),
-      400,
-      `got "${CONFIG}" twice`,
-    ],
-    [
-      'with pickled weights',
-      form([
-        [CONFIG, file(2)],
-        ['adapter_model.bin', file(2)],
-      ]),
-      400,
-      'got a file "adapter_model.bin"',
-    ],
-    ['with a path as file name', form([['file', file(2), '../../etc/cron.d/x']]), 400, 'got a file'],
-    ['with a field that is no file', form([['name', 'x']]), 400, 'got the form field "name", expected only files'],
-    [
-      'with weights over the limit',
-      form([
-        [CONFIG, file(2)],
-        [WEIGHTS, file(UPLOAD_MAX_BYTES + 1)],
-      ]),
-      413,
-      'larger than',
-    ],
-    [
-      'with broken contents',
-      form([
-        [CONFIG, file(2)],
-        [WEIGHTS, file(20)],
-      ]),
-      422,
-      '',
-    ],
-    ['with too many parts', form(Array.from({ length: 20 }, (_, index) => [`part${index}`, 'x'] as const)), 400, ''],
-  ])('%s is refused and leaves no file', async (_name, data, status, message) => {
-    const { payload, headers } = await multipart(data);
-    const answer = await harness.app.inject({ method: 'PUT', url: '/v1/adapters/new', payload, headers });
-    expect(textOf(answer.json())).toContain(message);
-    expect(answer.statusCode).toBe(status);
-    expect(readdirSync(harness.adapters.uploadFolder)).toEqual([]);
-  });
-
-  it.each([
-    ['Upper', 'lower-case'],
-    ['test-base', 'the id of the base model'],
-    ['.hidden', 'lower-case'],
-  ])('under the name %s is refused', async (name, message) => {
-    const { payload, headers } = await uploadBody(5);
-    const answer = await harness.app.inject({ method: 'PUT', url: `/v1/adapters/${name}`, payload, headers });
-    expect(answer.statusCode).toBe(400);
-    expect(textOf(answer.json())).toContain(message);
-  });
-
-  it('with an unknown value of activate is refused', async () => {
-    const { payload, headers } = await uploadBody(5);
-    const answer = await harness.app.inject({ method: 'PUT', url: '/v1/adapters/new?activate=maybe', payload, headers });
-    expect(answer.statusCode).toBe(400);
-    expect(textOf(answer.json())).toContain('"activate": got "maybe", expected "true" or "false"');
   });
 });

@@ -3,7 +3,7 @@
 import { quoted } from '../quoted.ts';
 import type { PeftLoraConfig } from './config.ts';
 import { CONFIG_FILE, invalidAdapter, unsupportedAdapter } from './refusal.ts';
-import type { LoraTensors } from './tensor-names.ts';
+import type { LoraTensors, ModuleTensors } from './tensor-names.ts';
 
 const LITERAL_NAME = /^[A-Za-z0-9_.-]+$/;
 const ALL_DIGITS = /^[0-9]+$/;
@@ -12,8 +12,9 @@ const ALL_DIGITS = /^[0-9]+$/;
  * @throws AppError invalid_adapter when magnitudes, biases or modules are there that the configuration does not announce, or the reverse;
  * unsupported_adapter when telling needs a regular expression in `layers_pattern`.
  */
-export function requireTensorsMatchConfig(config: PeftLoraConfig, groups: readonly LoraTensors[]): void {
+export function requireTensorsMatchConfig(config: PeftLoraConfig, groups: readonly ModuleTensors[]): void {
   for (const group of groups) {
+    if (group.form === 'base-weight') continue;
     const { module } = group;
     requirePart(module, 'lora_magnitude_vector', group.magnitude !== undefined, 'use_dora', config.useDora);
     if (group.form === 'linear') requirePart(module, 'lora_B.bias', group.bias !== undefined, 'lora_bias', config.loraBias);

@@ -2,4 +2,4 @@
 export { parseAdapterConfig, type PeftLoraConfig } from './config.ts';
 export { requireTensorsMatchConfig } from './consistency.ts';
 export { resolveScale } from './scale.ts';
-export { groupLoraTensors, type LoraTensors } from './tensor-names.ts';
+export { groupLoraTensors, type LoraTensors, type ModuleTensors } from './tensor-names.ts';

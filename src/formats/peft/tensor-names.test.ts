@@ -24,6 +24,23 @@ describe('groupLoraTensors', () => {
     expect(groupLoraTensors(names)).toEqual([{ form: 'linear', module: Q, a: names[0], b: names[1], magnitude: names[2] }]);
   });
 
+  it('keeps the full weight of an embedding or head beside its LoRA, in both spellings', () => {
+    const [a, b] = ['model.embed_tokens.lora_embedding_A', 'model.embed_tokens.lora_embedding_B'];
+    const embedding = { form: 'embedding', module: 'model.embed_tokens', embeddingA: a, embeddingB: b };
+    for (const baseWeight of ['base_model.model.model.embed_tokens.base_layer.weight', 'model.embed_tokens.weight'])
+      expect(groupLoraTensors([a, baseWeight, b])).toEqual([{ ...embedding, baseWeight }]);
+    const head = ['lm_head.lora_A.weight', 'lm_head.lora_B.weight', 'lm_head.base_layer.weight'];
+    expect(groupLoraTensors(head)).toEqual([{ form: 'linear', module: 'lm_head', a: head[0], b: head[1], baseWeight: head[2] }]);
+  });
+
+  it('takes the full weight of an embedding or head without LoRA when other modules have LoRA', () => {
+    const names = [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`, 'base_model.model.lm_head.weight'];
+    expect(groupLoraTensors(names)).toEqual([
+      { form: 'linear', module: Q, a: names[0], b: names[1] },
+      { form: 'base-weight', module: 'lm_head', baseWeight: names[2] },
+    ]);
+  });
+
   it('keeps the order of first appearance', () => {
     const names = ['b', 'a'].flatMap((module) => [`${module}.lora_A.weight`, `${module}.lora_B.weight`]);
     expect(groupLoraTensors(names).map((group) => group.module)).toEqual(['b', 'a']);
@@ -57,9 +74,14 @@ describe('groupLoraTensors', () => {
     ['a module with a path in it', ['../x.lora_A.weight'], 'invalid_adapter', /not a module path/],
     ['a module with empty components', ['a..b.lora_A.weight'], 'invalid_adapter', /not a module path/],
     ['IA3', [`${Q}.ia3_l`], 'invalid_adapter', /not one of a LoRA adapter/],
-    ['a saved module', ['base_model.model.lm_head.weight'], 'unsupported_adapter', /modules_to_save/],
+    ['a saved module', ['base_model.model.model.norm.weight'], 'unsupported_adapter', /modules_to_save/],
+    ['full weights alone', ['model.embed_tokens.weight', 'lm_head.weight'], 'invalid_adapter', /only full weights/],
+    ['a full weight twice', ['lm_head.weight', 'base_model.model.lm_head.base_layer.weight'], 'invalid_adapter', /same part/],
+    ['a full weight and half a LoRA', ['lm_head.weight', 'lm_head.lora_A.weight'], 'invalid_adapter', /incomplete/],
+    ['a module that only ends like a head', ['my_lm_head.weight'], 'unsupported_adapter', /full weight/],
+    ['a base bias', ['lm_head.base_layer.bias'], 'unsupported_adapter', /full weight of the base model/],
     ['a trained base bias', [`base_model.model.${Q}.bias`], 'unsupported_adapter', /full weight/],
-    ['a saved embedding', ['base_model.model.model.embed_tokens.base_layer.weight'], 'unsupported_adapter', /save_embedding_layers=False/],
+    ['the base of a Linear', [`base_model.model.${Q}.base_layer.weight`], 'unsupported_adapter', /copies of embed_tokens and lm_head/],
   ])('refuses %s', (_, names, code, message) => {
     const refusal = outcomeOf(() => groupLoraTensors(names)).error;
     expect(refusal).toBeInstanceOf(AppError);
@@ -78,6 +100,7 @@ describe('groupLoraTensors', () => {
       'lora_embedding_B',
       'lora_magnitude_vector',
       'm',
+      'lm_head',
       '',
     );
     const name = fc.array(part, { maxLength: 5 }).map((parts) => parts.join('.'));

@@ -26,6 +26,8 @@ export interface ChoiceOptions {
   readonly stopTokenIds: readonly number[];
   /** Exact bound that the engine was given: the token with this number is the last. */
   readonly maxNewTokens: number;
+  /** The reader has text before this one, so a leading space of the first token is shown. */
+  readonly continuesText: boolean;
 }
 
 /** Told to a client whose request the engine gave up without a failure, as at shutdown. */
@@ -41,7 +43,7 @@ export class Choice {
   constructor(generation: Generation, options: ChoiceOptions) {
     this.#generation = generation;
     this.#options = options;
-    this.#detokenizer = createDetokenizer(options.tokenizer);
+    this.#detokenizer = createDetokenizer(options.tokenizer, { continuesText: options.continuesText });
     this.#stops = createStopMatcher(options.stops);
   }
 

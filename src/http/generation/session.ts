@@ -13,6 +13,8 @@ export interface GenerationSpec {
   readonly choicesPerPrompt: number;
   /** For each prompt, as `newTokenCount` answered it. */
   readonly maxNewTokens: readonly number[];
+  /** `continuation`: text that goes on where the prompt ends. `answer`: a text of its own, as a chat message is. */
+  readonly output: 'continuation' | 'answer';
   readonly stops: readonly string[];
   readonly stopTokenIds: readonly number[];
   readonly sampling: SeedlessSampling;
@@ -96,8 +98,11 @@ export function openSession(
 /** Submits every row of a request. On failure the caller closes the session, which cancels the rows that got in. */
 export function submitAll(services: AppServices, session: GenerationSession, tenant: TenantId, spec: GenerationSpec): void {
   const adapterDigest = session.adapter?.digest ?? null;
+  const { tokenizer } = services.base;
   for (const [promptIndex, prompt] of spec.prompts.entries()) {
     const maxNewTokens = spec.maxNewTokens[promptIndex] ?? 0;
+    // After BOS alone there is no text yet that could be continued.
+    const continuesText = spec.output === 'continuation' && prompt.tokenIds.some((id) => !tokenizer.isSpecial(id));
     for (let choiceIndex = 0; choiceIndex < spec.choicesPerPrompt; choiceIndex += 1) {
       const generation = services.engine.submit({
         id: requestId(randomUUID()),
@@ -110,9 +115,7 @@ export function submitAll(services: AppServices, session: GenerationSession, ten
         logprobs: spec.logprobs,
         promptLogprobs: spec.promptLogprobs,
       });
-      session.add(
-        new Choice(generation, { tokenizer: services.base.tokenizer, stops: spec.stops, stopTokenIds: spec.stopTokenIds, maxNewTokens }),
-      );
+      session.add(new Choice(generation, { tokenizer, stops: spec.stops, stopTokenIds: spec.stopTokenIds, maxNewTokens, continuesText }));
     }
   }
 }

@@ -15,6 +15,7 @@ const COUNTERS: readonly (readonly [name: string, help: string, read: Reading])[
   ['lorikeet_engine_prefill_calls_total', 'Prefill calls of the model', (stats) => stats.prefillCalls],
   ['lorikeet_engine_prefill_tokens_total', 'Prompt tokens that went through prefill calls', (stats) => stats.prefillTokens],
   ['lorikeet_engine_generated_tokens_total', 'Generated tokens', (stats) => stats.generatedTokens],
+  ['lorikeet_engine_preemptions_total', 'Rows given up for want of KV memory', (stats) => stats.preemptions],
   ['lorikeet_adapter_hits_total', 'Requests whose adapter was in host memory', (stats) => stats.adapterHits],
   ['lorikeet_adapter_misses_total', 'Requests whose adapter was read from its file', (stats) => stats.adapterMisses],
 ];

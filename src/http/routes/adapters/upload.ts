@@ -5,11 +5,12 @@ import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { MultipartFile } from '@fastify/multipart';
+import type { Multipart, MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import type { UploadPart } from '../../../adapters/index.ts';
-import { AppError } from '../../../core/index.ts';
 import { formatByteSize } from '../../../config/index.ts';
+import { AppError, describeError } from '../../../core/index.ts';
+import { shownContentType } from '../../content-type.ts';
 
 type UploadFileName = UploadPart['fileName'];
 
@@ -26,11 +27,14 @@ export interface UploadLimits {
 /** @throws AppError that names the part; the files received so far are removed. The caller owns the files of the answer. */
 export async function receiveUpload(request: FastifyRequest, limits: UploadLimits): Promise<readonly UploadPart[]> {
   if (!request.isMultipart()) {
-    throw new AppError('unsupported_media_type', `got content type ${contentType(request)}, expected multipart/form-data with ${EXPECTED}`);
+    throw new AppError(
+      'unsupported_media_type',
+      `got content type ${shownContentType(request)}, expected multipart/form-data with ${EXPECTED}`,
+    );
   }
   const received: UploadPart[] = [];
   try {
-    for await (const part of request.parts()) {
+    for await (const part of partsOf(request)) {
       if (part.type !== 'file') {
         throw new AppError('invalid_request', `got the form field "${part.fieldname.slice(0, 80)}", expected only files: ${EXPECTED}`);
       }
@@ -50,8 +54,27 @@ export async function removeParts(parts: readonly UploadPart[]): Promise<void> {
   await Promise.all(parts.map((part) => rm(part.path, { force: true })));
 }
 
-function contentType(request: FastifyRequest): string {
-  return (request.headers['content-type'] ?? 'none').slice(0, 80);
+async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
+  try {
+    yield* request.parts();
+  } catch (error) {
+    throw formError(error);
+  }
+}
+
+async function* chunksOf(part: MultipartFile): AsyncGenerator<unknown> {
+  try {
+    yield* part.file;
+  } catch (error) {
+    throw formError(error);
+  }
+}
+
+/** The plugin's own errors have a status. The others come from the parser below it, whose only input is the client's form. */
+function formError(error: unknown): unknown {
+  if (error instanceof Error && 'statusCode' in error) return error;
+  const message = `the form cannot be read (${describeError(error)}); expected multipart/form-data with a boundary, whole, with ${EXPECTED}`;
+  return new AppError('invalid_request', message, { cause: error });
 }
 
 function fileNameOf(part: MultipartFile, received: readonly UploadPart[]): UploadFileName {
@@ -72,7 +95,7 @@ async function writePart(part: MultipartFile, path: string, maxBytes: number): P
   const name = part.fieldname;
   const limit =
     part.fieldname === 'adapter_config.json' || part.filename === 'adapter_config.json' ? Math.min(CONFIG_MAX_BYTES, maxBytes) : maxBytes;
-  await pipeline(part.file, createWriteStream(path, { mode: 0o600, flags: 'wx' }));
+  await pipeline(chunksOf(part), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
   if (part.file.truncated || part.file.bytesRead > limit) {
     throw new AppError('payload_too_large', `the file "${name.slice(0, 80)}" is larger than ${formatByteSize(limit)}`, {
       param: name.slice(0, 80),

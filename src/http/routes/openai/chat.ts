@@ -89,6 +89,7 @@ function specOf(services: AppServices, body: ChatBody): GenerationSpec {
     prompts: [prompt],
     choicesPerPrompt: body.n ?? 1,
     maxNewTokens: [newTokenCount(base, prompt.tokenIds.length, wish)],
+    output: 'answer',
     stops: stopsOf(body),
     stopTokenIds: stopTokenIdsOf(base, body),
     sampling: samplingOf(base, body),

@@ -60,6 +60,7 @@ export function specOf(services: AppServices, body: CompletionBody, prompts: rea
     prompts,
     choicesPerPrompt,
     maxNewTokens: prompts.map((prompt) => newTokenCount(base, prompt.tokenIds.length, wish)),
+    output: 'continuation',
     stops: stopsOf(body),
     stopTokenIds: stopTokenIdsOf(base, body),
     sampling: samplingOf(base, body),

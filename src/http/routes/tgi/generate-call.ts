@@ -72,6 +72,7 @@ export function specOf(call: GenerateCall, streams: boolean): GenerationSpec {
     prompts: [prompt],
     choicesPerPrompt: bestOf,
     maxNewTokens: [newTokenCount(base, prompt.tokenIds.length, wish)],
+    output: 'continuation',
     stops: [parameters.stop ?? []].flat(),
     stopTokenIds: base.stopTokenIds,
     sampling: samplingOf(parameters),
