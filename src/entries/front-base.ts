@@ -1,4 +1,4 @@
-// The base model as the front needs it: opened, compiled for the wanted precision, with tokenizer and chat template. Loads no ONNX Runtime.
+// The base model as the front needs it: opened and compiled for the wanted precision, then with tokenizer and chat template. Loads no ONNX Runtime.
 import { join } from 'node:path';
 import type { Settings } from '../config/index.ts';
 import { AppError, type Logger } from '../core/index.ts';
@@ -8,8 +8,9 @@ import { chatTemplate, createTokenizer, type ChatTemplate, type Tokenizer } from
 
 export interface FrontBase {
   readonly model: ModelPackage;
-  readonly served: ServedBase;
   readonly forms: ServingForms;
+  readonly maxContext: number;
+  readonly device: 'cpu';
 }
 
 /** @throws AppError `usage` with the next step when the model is not imported or a setting asks for what this build cannot do. */
@@ -21,9 +22,14 @@ export async function openFrontBase(settings: Settings, logger: Logger): Promise
   for (const precision of [forms.decode, ...(forms.prefill === null ? [] : [forms.prefill])]) {
     await ensureCompiled(model, precision, compileProgress(logger, settings.model, precision));
   }
+  return { model, forms, maxContext, device };
+}
+
+/** The base as the routes see it. Making its tokenizer takes a while, which the engine can use to start. */
+export function serveBase({ model, forms, maxContext, device }: FrontBase): ServedBase {
   const tokenizer = createTokenizer(model.tokenizer);
   const { id, digest, vocabularySize, stopTokenIds, createdAtMs } = model.description;
-  const served: ServedBase = {
+  return {
     id,
     digest,
     vocabularySize,
@@ -35,7 +41,6 @@ export async function openFrontBase(settings: Settings, logger: Logger): Promise
     precision: forms.decode,
     device,
   };
-  return { model, served, forms };
 }
 
 function servedDevice({ device }: Settings): 'cpu' {

@@ -1,7 +1,7 @@
 // The front process: opens storage, model and registry, supervises the engine, listens, and drains at the end. Composition only.
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import { destination, pino, type Logger as PinoLogger } from 'pino';
 import { openAdapterRegistry, publishSamples, type AdapterRegistry } from '../adapters/index.ts';
@@ -10,7 +10,7 @@ import { AppError, describeError, systemClock, systemRandom } from '../core/inde
 import { createApp, type AppServices } from '../http/index.ts';
 import { openStorage, type Storage } from '../storage/index.ts';
 import { createTenantDirectory, type TenantDirectory } from '../tenants/index.ts';
-import { openFrontBase, type FrontBase } from './front-base.ts';
+import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
 
 export interface RunningServer {
@@ -34,7 +34,7 @@ export async function startFront(settings: Settings): Promise<RunningServer> {
     const tenants = createTenantDirectory({ keys: storage.keys });
     refuseOpenNetwork(settings, tenants);
     const base = await openFrontBase(settings, logger);
-    engine = startFrontEngine(settings, base, blobFolder(storage, base), logger);
+    engine = startFrontEngine(settings, base, storage.blobs.folder, logger);
     const adapters = await openRegistry(settings, storage, base, logger);
     return await serve({ settings, logger, storage, tenants, base, engine, adapters });
   } catch (error) {
@@ -119,7 +119,7 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
   const { settings, logger, tenants, base, engine, adapters } = parts;
   return {
     settings,
-    base: base.served,
+    base: serveBase(base),
     engine: engine.client,
     adapters,
     tenants,
@@ -150,11 +150,6 @@ async function openRegistry(settings: Settings, storage: Storage, base: FrontBas
     logger.warn({ reason: describeError(error) }, 'the sample adapters do not fit this base model and are not served');
   }
   return registry;
-}
-
-/** Blobs lie at `<folder>/<two digits>/<digest>`, so any digest's path tells the folder. */
-function blobFolder(storage: Storage, base: FrontBase): string {
-  return dirname(dirname(storage.blobs.path(base.served.digest)));
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;

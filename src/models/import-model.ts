@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
 import { AppError, type Digest, isAppError, isName, NAME_RULE } from '../core/index.ts';
 import { FormatError } from '../formats/index.ts';
+import { createTokenizer } from '../text/index.ts';
 import { HUGGING_FACE_FILES, openCheckpoint, readBaseFacts } from './base-source.ts';
 import { ensureCompiled } from './compile-model.ts';
 import type { Precision } from './compiled-model.ts';
@@ -113,7 +114,14 @@ async function folderFiles(folder: string): Promise<readonly string[]> {
 /** Reads configuration, tokenizer and every tensor's presence, so that a broken source is refused before it is named. */
 async function checkSource(kind: 'gguf' | 'huggingface', folder: string, files: readonly SourceFile[]): Promise<void> {
   const path = kind === 'gguf' ? join(folder, files[0]?.name ?? '') : folder;
-  const { config } = await readBaseFacts(kind, path);
+  const { config, tokenizer } = await readBaseFacts(kind, path);
+  const { vocabularySize } = createTokenizer(tokenizer);
+  if (vocabularySize > config.vocabularySize) {
+    throw new AppError(
+      'invalid_request',
+      `the tokenizer has ${vocabularySize} tokens, the model's embedding only ${config.vocabularySize}`,
+    );
+  }
   await using checkpoint = await openCheckpoint(kind, path, config);
   const missing = llamaCheckpointTensors(config).filter(({ name }) => !checkpoint.has(name));
   if (missing.length > 0) {
