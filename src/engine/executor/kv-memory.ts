@@ -47,6 +47,11 @@ export class KvMemory implements Disposable {
     }
   }
 
+  /** Gives the memory of one lane back to the system. Only while no row lives there. */
+  discardLane(lane: number): void {
+    for (let plane = 0; plane < this.#planes; plane++) this.#memory.discard(this.#headOffset(plane, lane, 0) * 4, this.#laneLength * 4);
+  }
+
   /** Gives the memory of all lanes back to the system. Only while no row lives here. */
   discard(): void {
     this.#memory.discard(0, this.#values.byteLength);

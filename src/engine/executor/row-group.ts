@@ -34,10 +34,6 @@ export class RowGroup implements Disposable {
     this.#lengths = Array.from({ length: laneCount }, () => 0);
   }
 
-  get isEmpty(): boolean {
-    return this.#laneOf.size === 0;
-  }
-
   add(row: RowId, adapter: PackedAdapter | null): void {
     const lane = this.#rows.indexOf(null);
     if (lane < 0) throw new Error(`all ${this.#rows.length} lanes of capacity ${this.#options.capacity} are taken`);
@@ -53,7 +49,7 @@ export class RowGroup implements Disposable {
     this.#rows[lane] = null;
     this.#lengths[lane] = 0;
     this.#adapters.clear(lane);
-    if (this.isEmpty) this.#kv.discard();
+    this.#trim(lane);
   }
 
   /** Moves a row here from another group with its first positions and its adapter. */
@@ -127,7 +123,14 @@ export class RowGroup implements Disposable {
       this.#lengths[free] = length;
       this.#lengths[top] = 0;
       this.#laneOf.set(row, free);
+      this.#trim(top);
     }
+  }
+
+  /** A free lane's memory is kept for the next row only while about as many lanes are in use: what is resident follows what is reserved. */
+  #trim(lane: number): void {
+    if (this.#laneOf.size === 0) this.#kv.discard();
+    else if (lane >= 2 * this.#laneOf.size) this.#kv.discardLane(lane);
   }
 
   #bind(start: number, count: number, tokenCount: number): BoundLanes {
