@@ -1,7 +1,7 @@
 // One file from a URL to disk: resumed from its .part file, retried with back-off, and given its name only when size and digest are right.
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
 import { basename, dirname } from 'node:path';
+import type { Readable } from 'node:stream';
 import { AppError, describeError } from '../../core/index.ts';
 import { httpGet, type HttpLimits } from './http-get.ts';
 import { fileBytes, fileMatches, type ExpectedFile } from './verify-file.ts';
@@ -82,8 +82,8 @@ async function receive(settings: TransferSettings, download: FileDownload, part:
   if (outcome.kind === 'failed') return outcome;
   const { status, headers, body } = outcome;
   const continues = status === 206 && startBytes > 0 && headers['content-range']?.startsWith(`bytes ${startBytes}-`) === true;
-  if (continues || status === 200) return writeBody(body, download, part, continues ? startBytes : 0);
-  body.destroy();
+  if (continues || status === 200) return writeBody(body.stream, download, part, continues ? startBytes : 0);
+  body.stream.destroy();
   const refusal = download.refusal(status);
   if (refusal !== undefined) throw refusal;
   // The server does not have the range that was asked for: begin again.
@@ -91,7 +91,7 @@ async function receive(settings: TransferSettings, download: FileDownload, part:
   return { kind: 'failed', connected: true, reason: `status ${status}` };
 }
 
-async function writeBody(body: IncomingMessage, download: FileDownload, part: string, startBytes: number): Promise<Attempt> {
+async function writeBody(body: Readable, download: FileDownload, part: string, startBytes: number): Promise<Attempt> {
   const file = await open(part, startBytes > 0 ? 'a' : 'w');
   let received = startBytes;
   try {

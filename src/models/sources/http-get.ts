@@ -2,6 +2,7 @@
 // Knows nothing of the hub. A failure to connect is a returned value: callers decide quickly what to try next.
 import { request as requestHttp, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { PassThrough, type Readable } from 'node:stream';
 import { AppError, describeError } from '../../core/index.ts';
 
 export interface HttpLimits {
@@ -18,7 +19,7 @@ export interface HttpGet extends HttpLimits {
 }
 
 export type HttpOutcome =
-  | { readonly kind: 'answer'; readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: IncomingMessage }
+  | { readonly kind: 'answer'; readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: HttpBody }
   | { readonly kind: 'failed'; readonly connected: boolean; readonly reason: string };
 
 const MAX_REDIRECTS = 5;
@@ -32,7 +33,7 @@ export async function httpGet(get: HttpGet): Promise<HttpOutcome> {
     const headers = mayHaveToken ? { ...get.headers, authorization: `Bearer ${get.token}` } : get.headers;
     const outcome = await openOnce(url, headers, get);
     if (outcome.kind === 'failed' || !REDIRECTS.has(outcome.status)) return outcome;
-    outcome.body.destroy();
+    outcome.body.stream.destroy();
     url = redirectTarget(url, outcome.headers.location);
   }
   throw new AppError('usage', `${get.url.host} redirects more than ${MAX_REDIRECTS} times.`);
@@ -65,8 +66,8 @@ function openOnce(url: URL, headers: Readonly<Record<string, string>>, limits: H
     request.setTimeout(limits.idleTimeoutMs, () => {
       if (connected) request.destroy(new Error(`no data for ${limits.idleTimeoutMs / 1000} s`));
     });
-    request.once('response', (body) => {
-      resolve({ kind: 'answer', status: body.statusCode ?? 0, headers: body.headers, body });
+    request.once('response', (message) => {
+      resolve({ kind: 'answer', status: message.statusCode ?? 0, headers: message.headers, body: keptBody(message) });
     });
     request.on('error', (error) => {
       clearTimeout(connectTimer);
@@ -74,4 +75,22 @@ function openOnce(url: URL, headers: Readonly<Record<string, string>>, limits: H
     });
     request.end();
   });
+}
+
+/** An answer's body. A cut connection ends it early, after all that had arrived: the message itself would drop what it still holds (Node 22). */
+export interface HttpBody {
+  readonly stream: Readable;
+  /** To be asked at the end of the stream. */
+  readonly isCut: () => boolean;
+}
+
+function keptBody(message: IncomingMessage): HttpBody {
+  const stream = new PassThrough();
+  let cut = false;
+  message.on('error', () => {
+    cut = true;
+    stream.end();
+  });
+  stream.once('close', () => message.destroy());
+  return { stream: message.pipe(stream), isCut: () => cut };
 }

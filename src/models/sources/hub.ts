@@ -1,9 +1,8 @@
 // The Hugging Face hub: which files a repository has at a revision, and how to get one. The endpoint is a setting, so a mirror or a stand-in will do.
 // Everything that the hub says is checked before it names a file here.
-import type { IncomingMessage } from 'node:http';
-import { AppError, describeError } from '../../core/index.ts';
+import { AppError } from '../../core/index.ts';
 import { downloadFile, type TransferSettings } from './download-file.ts';
-import { httpGet } from './http-get.ts';
+import { httpGet, type HttpBody } from './http-get.ts';
 import type { ExpectedFile, FileDigest } from './verify-file.ts';
 
 export interface Hub extends TransferSettings {
@@ -34,7 +33,7 @@ export async function listHubFiles(hub: Hub, repository: string, revision: strin
     const outcome = await httpGet({ ...hub, url, headers: { accept: 'application/json' } });
     if (outcome.kind === 'answer' && outcome.status === 200) return parseListing(hub, await readText(outcome.body));
     if (outcome.kind === 'answer') {
-      outcome.body.destroy();
+      outcome.body.stream.destroy();
       const refusal = hubRefusal(hub, repository, outcome.status);
       if (refusal !== undefined) throw refusal;
     }
@@ -75,18 +74,15 @@ function hubRefusal(hub: Hub, what: string, status: number): AppError | undefine
   return mayPass ? undefined : new AppError('usage', `${host} answered ${what} with status ${status}`);
 }
 
-async function readText(body: IncomingMessage): Promise<string> {
+async function readText({ stream, isCut }: HttpBody): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  try {
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      bytes += chunk.byteLength;
-      if (bytes > MAX_LISTING_BYTES) break;
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    throw new AppError('usage', `The list of files broke off (${describeError(error)}); try again`, { cause: error });
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_LISTING_BYTES) break;
+    chunks.push(chunk);
   }
+  if (isCut()) throw new AppError('usage', 'The list of files broke off; try again');
   if (bytes > MAX_LISTING_BYTES) throw new AppError('usage', `The list of files is longer than ${MAX_LISTING_BYTES} bytes`);
   return Buffer.concat(chunks).toString('utf8');
 }
