@@ -15,6 +15,18 @@ for (let count = 0; ; count += 1) {
   const { version } = storage.adapters.addVersion(row, { activate: true });
   const id = `key-${cycle}-${count}`;
   storage.keys.add({ id, tenant, role: 'admin', secretDigest: digestOf(id), createdAtMs: count, lastUsedAtMs: null });
-  // Synchronous, so that what the parent reads was acknowledged and what was acknowledged is read.
-  writeSync(1, `${JSON.stringify({ name, version, packedDigest, keyId: id })}\n`);
+  acknowledge(`${JSON.stringify({ name, version, packedDigest, keyId: id })}\n`);
+}
+
+/** Synchronous, so that what the parent reads was acknowledged and what was acknowledged is read. Waits while the parent does not read. */
+function acknowledge(line: string): void {
+  const bytes = Buffer.from(line);
+  for (let written = 0; written < bytes.length;) {
+    try {
+      written += writeSync(1, bytes, written);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
