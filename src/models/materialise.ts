@@ -1,5 +1,5 @@
 // Turns weight recipes into bytes: the only place where a checkpoint's values become what a graph's initializer holds.
-import { constantBytes, recipeKey, recipeShape, type WeightRecipe } from '../graph/index.ts';
+import { constantBytes, type QuantisedPart, recipeKey, recipeShape, type WeightRecipe } from '../graph/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { type Int4Blocks, type Int8Blocks, quantiseInt4, quantiseInt8 } from './quantise.ts';
 
@@ -43,11 +43,24 @@ export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
       if (recipe.kind === 'values') return constantBytes(recipe.values);
       if (recipe.kind !== 'quantised') return view(await floats(recipe));
       const made = await blocks(recipe);
-      const part = recipe.part in made ? (made as unknown as Record<string, Uint8Array | Float32Array>)[recipe.part] : undefined;
+      const part = partOf(made, recipe.part);
       if (!part) throw new Error(`${recipeKey(recipe)}: ${recipe.bits}-bit blocks have no ${recipe.part}`);
       return view(part);
     },
   };
+}
+
+function partOf(blocks: Int8Blocks | Int4Blocks, part: QuantisedPart): Uint8Array | Float32Array | undefined {
+  switch (part) {
+    case 'data':
+      return blocks.data;
+    case 'scales':
+      return blocks.scales;
+    case 'zeros':
+      return 'zeros' in blocks ? blocks.zeros : undefined;
+    case 'minimums':
+      return 'minimums' in blocks ? blocks.minimums : undefined;
+  }
 }
 
 async function readChecked(checkpoint: Checkpoint, name: string, shape: readonly number[]): Promise<Float32Array> {

@@ -18,7 +18,7 @@ describe('quantiseInt8', () => {
     expect([...back]).toEqual([...weight]);
   });
 
-  it('stays within half a step of every value', () => {
+  it('stays within a step of every value, where the grid is shifted to meet zero', () => {
     const weight = pseudoRandom(BLOCK_SIZE * 50, 7);
     const { data, scales, zeros } = quantiseInt8(weight);
     weight.forEach((value, index) => {

@@ -46,6 +46,8 @@ class OrtExecutor implements ModelExecutor {
   readonly #groups = new Map<number, RowGroup>();
   readonly #capacityOf = new Map<RowId, number>();
   readonly #logits: HostMemory;
+  /** Lines of a decode call whose rows lie in other lanes than the call names them. */
+  readonly #ordered: HostMemory;
 
   constructor(options: OrtExecutorOptions) {
     this.#options = options;
@@ -59,6 +61,7 @@ class OrtExecutor implements ModelExecutor {
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
+    this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);
     this.#sessions.session('none', DECODE_TOKENS);
     this.#sessions.session('linear', DECODE_TOKENS);
     this.#sessions.releasePages();
@@ -105,6 +108,7 @@ class OrtExecutor implements ModelExecutor {
     this.#groups.clear();
     this.#sessions.dispose();
     this.#logits.dispose();
+    this.#ordered.dispose();
     this.#environment.dispose();
   }
 
@@ -120,7 +124,7 @@ class OrtExecutor implements ModelExecutor {
     let logits: Float32Array = new Float32Array(0);
     const lanes = this.#group(call.capacity).decode(call.rows, (count) => (logits = this.#logitsFor(count)));
     if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
-    const ordered = new Float32Array(lanes.length * vocabularySize);
+    const ordered = new Float32Array(this.#ordered.buffer, 0, lanes.length * vocabularySize);
     lanes.forEach((lane, index) =>
       ordered.set(logits.subarray(lane * vocabularySize, (lane + 1) * vocabularySize), index * vocabularySize),
     );
