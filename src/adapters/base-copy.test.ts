@@ -75,7 +75,7 @@ describe('a full weight beside an adapter', () => {
   });
 
   it('of nothing but zeros fits a base of zeros alone', async () => {
-    const zeros: BaseWeights = { readWeight: () => Promise.resolve(new Float32Array(384 * 64)) };
+    const zeros: BaseWeights = { ...tinyWeights(), readWeight: () => Promise.resolve(new Float32Array(384 * 64)) };
     await pack(scaledCopy(0), zeros);
     expect((await refusalOf(async () => await pack(SAVED, zeros))).message).toContain('relative distance Infinity');
   });

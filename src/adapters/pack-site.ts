@@ -1,10 +1,11 @@
 // From a site as PEFT stores it to the arrays that the engine multiplies with: transposed, with scale and DoRA's gain folded in.
 import { AppError } from '../core/index.ts';
 import { findNonFinite } from '../formats/index.ts';
-import { doraGain, transpose } from './dora-gain.ts';
+import { doraGain } from './dora-gain.ts';
 import type { TakeTurns } from './event-loop-turns.ts';
 import type { LoraSite } from './lora-site.ts';
 import type { PackedSiteContent } from './packed.ts';
+import { transpose } from './row-sums.ts';
 
 /** Reads the base's original weight of a module; asked only for sites with DoRA. */
 export type ReadWeight = (module: string) => Promise<Float32Array>;

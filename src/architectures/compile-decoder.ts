@@ -9,8 +9,11 @@ import {
   packAttention,
   type Pass,
   type PassReport,
+  quantiseKvCache,
   quantiseLinears,
+  quantiseRows,
   runPasses,
+  smoothInputs,
 } from '../graph/index.ts';
 import { buildLlama } from './llama/build.ts';
 import type { LlamaConfig } from './llama/config.ts';
@@ -19,9 +22,18 @@ export type Precision = 'fp32' | 'int8' | 'int4';
 /** none: no trace of adapters. linear: A and B of the layers' linears. full: also gain, bias, embedding and head. */
 export type LoraSupport = 'none' | 'linear' | 'full';
 
+/**
+ * Projection groups whose products are in integers with one scale a row, whatever the precision. With each goes how much every channel of
+ * its input is smoothed, [inFeatures], where a norm makes that input.
+ */
+export type RowWise = ReadonlyMap<string, Float32Array>;
+
 export interface CompileOptions {
   readonly precision: Precision;
+  readonly rowWise?: RowWise;
   readonly lora: LoraSupport;
+  /** Of the cached keys and values; fp32 when absent. */
+  readonly kv?: 'fp32' | 'int8';
   /** Positions of one sequence; at most the config's. */
   readonly maxContext: number;
 }
@@ -34,19 +46,22 @@ export interface CompiledDecoder {
 }
 
 /** @throws AppError `usage` when `maxContext` is beyond the model's. */
-export function compileDecoder(config: LlamaConfig, { precision, lora, maxContext }: CompileOptions): CompiledDecoder {
-  const graph = buildLlama(config, { maxContext });
-  const reports = runPasses(graph, passList(precision, lora));
+export function compileDecoder(config: LlamaConfig, options: CompileOptions): CompiledDecoder {
+  const graph = buildLlama(config, { maxContext: options.maxContext });
+  const reports = runPasses(graph, passList(options));
   return { graph, loraGroups: reports.flatMap(({ loraGroups = [] }) => loraGroups), reports };
 }
 
-function passList(precision: Precision, lora: LoraSupport): readonly Pass[] {
+function passList({ precision, rowWise = new Map(), lora, kv = 'fp32' }: CompileOptions): readonly Pass[] {
   return [
     fuseProjections,
     packAttention,
     fuseSkipNorms,
     ...(lora === 'none' ? [] : [injectLora(lora)]),
+    smoothInputs(rowWise),
+    quantiseRows(new Set(rowWise.keys())),
     ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4)]),
+    ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
   ];
 }

@@ -1,6 +1,6 @@
-export { compileDecoder, type CompiledDecoder, type CompileOptions, type LoraSupport, type Precision } from './compile-decoder.ts';
+export { compileDecoder, type CompiledDecoder, type CompileOptions, type LoraSupport, type Precision, type RowWise } from './compile-decoder.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
-export { type CheckpointTensor, llamaCheckpointTensors, unpermuteRows } from './llama/checkpoint.ts';
+export { type CheckpointTensor, llamaCheckpointTensors, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';

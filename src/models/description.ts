@@ -18,6 +18,18 @@ export interface AdapterSite {
   readonly layer: number | null;
 }
 
+/** A tensor of the base's checkpoint; a tied head has none of its own. */
+export interface BaseTensor {
+  /** As in Hugging Face's files, for example `model.layers.0.self_attn.q_proj.weight`. */
+  readonly name: string;
+  /** As in GGUF, for example `blk.0.attn_q.weight`. */
+  readonly ggufName: string;
+  /** Row-major; a linear's weight is [out, in]. */
+  readonly shape: readonly number[];
+  /** In GGUF the rows of this many heads are permuted (`permuteRows`, `unpermuteRows`); null: they are not. */
+  readonly permutedHeads: number | null;
+}
+
 export interface BaseModelDescription {
   /** Public id, for example `smollm2-135m-instruct`. */
   readonly id: string;
@@ -31,6 +43,7 @@ export interface BaseModelDescription {
   /** The head shares the embedding's weight. */
   readonly tiedHead: boolean;
   readonly sites: readonly AdapterSite[];
+  readonly tensors: readonly BaseTensor[];
   /** Token ids that end a generation. */
   readonly stopTokenIds: readonly number[];
   readonly createdAtMs: number;
@@ -40,4 +53,6 @@ export interface BaseModelDescription {
 export interface BaseWeights {
   /** Weight of a site's module as [outFeatures, inFeatures] (embedding: [vocabulary, hidden]), row-major. */
   readWeight(module: string): Promise<Float32Array>;
+  /** A tensor of the description by its name, row-major. */
+  readTensor(name: string): Promise<Float32Array>;
 }

@@ -1,8 +1,9 @@
 // Descriptions of small llama bases, and the weights of the tiny-llama fixture, without importing a model.
 import { readFileSync } from 'node:fs';
+import { llamaCheckpointTensors, type LlamaConfig, llamaSites } from '../../src/architectures/index.ts';
 import type { Digest } from '../../src/core/index.ts';
 import { readSafetensors, tensorToFloat32 } from '../../src/formats/index.ts';
-import type { AdapterSite, BaseModelDescription, BaseWeights } from '../../src/models/index.ts';
+import type { BaseModelDescription, BaseWeights } from '../../src/models/index.ts';
 import { fixturePath } from './repository.ts';
 
 interface LlamaSizes {
@@ -11,6 +12,7 @@ interface LlamaSizes {
   readonly layerCount: number;
   readonly hiddenSize: number;
   readonly keyValueSize: number;
+  readonly headSize: number;
   readonly mlpSize: number;
   readonly vocabularySize: number;
 }
@@ -22,6 +24,7 @@ export const TINY_BASE = llamaDescription({
   layerCount: 2,
   hiddenSize: 64,
   keyValueSize: 32,
+  headSize: 16,
   mlpSize: 96,
   vocabularySize: 384,
 });
@@ -33,18 +36,31 @@ export const SMOLLM2_BASE = llamaDescription({
   layerCount: 30,
   hiddenSize: 576,
   keyValueSize: 192,
+  headSize: 64,
   mlpSize: 1536,
   vocabularySize: 49_152,
 });
 
 export function llamaDescription(sizes: LlamaSizes): BaseModelDescription {
-  const { id, digest, layerCount, hiddenSize, vocabularySize } = sizes;
-  const layers = Array.from({ length: layerCount }, (_, layer) => layerSites(layer, sizes));
-  const sites: readonly AdapterSite[] = [
-    { id: 'embed', module: 'model.embed_tokens', kind: 'embedding', inFeatures: vocabularySize, outFeatures: hiddenSize, layer: null },
-    ...layers.flat(),
-    { id: 'head', module: 'lm_head', kind: 'head', inFeatures: hiddenSize, outFeatures: vocabularySize, layer: null },
-  ];
+  const { id, digest, layerCount, hiddenSize, vocabularySize, headSize } = sizes;
+  const config: LlamaConfig = {
+    family: 'llama',
+    vocabularySize,
+    hiddenSize,
+    intermediateSize: sizes.mlpSize,
+    layerCount,
+    headCount: hiddenSize / headSize,
+    kvHeadCount: sizes.keyValueSize / headSize,
+    headSize,
+    maxContext: 256,
+    rmsEpsilon: 1e-5,
+    ropeTheta: 1e4,
+    ropeScaling: { kind: 'none' },
+    tiedHead: true,
+    attentionBias: false,
+    mlpBias: false,
+    slidingWindow: null,
+  };
   return {
     id,
     digest,
@@ -52,42 +68,22 @@ export function llamaDescription(sizes: LlamaSizes): BaseModelDescription {
     hiddenSize,
     layerCount,
     vocabularySize,
-    maxContext: 256,
-    tiedHead: true,
-    sites,
+    maxContext: config.maxContext,
+    tiedHead: config.tiedHead,
+    sites: llamaSites(config),
+    tensors: llamaCheckpointTensors(config),
     stopTokenIds: [2],
     createdAtMs: 0,
   };
 }
 
-function layerSites(layer: number, { hiddenSize, keyValueSize, mlpSize }: LlamaSizes): readonly AdapterSite[] {
-  const linears = [
-    ['q', 'self_attn.q_proj', hiddenSize, hiddenSize],
-    ['k', 'self_attn.k_proj', hiddenSize, keyValueSize],
-    ['v', 'self_attn.v_proj', hiddenSize, keyValueSize],
-    ['o', 'self_attn.o_proj', hiddenSize, hiddenSize],
-    ['gate', 'mlp.gate_proj', hiddenSize, mlpSize],
-    ['up', 'mlp.up_proj', hiddenSize, mlpSize],
-    ['down', 'mlp.down_proj', mlpSize, hiddenSize],
-  ] as const;
-  return linears.map(([name, module, inFeatures, outFeatures]) => ({
-    id: `layers.${layer}.${name}`,
-    module: `model.layers.${layer}.${module}`,
-    kind: 'linear',
-    inFeatures,
-    outFeatures,
-    layer,
-  }));
-}
-
 /** Weights of the fixture tiny-llama, whose head is tied to its embedding. */
 export function tinyWeights(): BaseWeights {
   const { tensors } = readSafetensors(readFileSync(fixturePath('tiny-llama/model.safetensors')));
-  return {
-    readWeight: async (module) => {
-      const tensor = tensors.get(`${module === 'lm_head' ? 'model.embed_tokens' : module}.weight`);
-      if (tensor === undefined) throw new Error(`the fixture has no weight of ${module}`);
-      return tensorToFloat32(tensor);
-    },
+  const readTensor = async (name: string): Promise<Float32Array> => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new Error(`the fixture has no tensor ${name}`);
+    return tensorToFloat32(tensor);
   };
+  return { readTensor, readWeight: (module) => readTensor(`${module === 'lm_head' ? 'model.embed_tokens' : module}.weight`) };
 }

@@ -21,3 +21,18 @@ export const ENGINE_RECOVERY_MS = 5000;
 
 /** A hundred hot swaps under load end within this time, as promised to users. */
 export const HUNDRED_SWAPS_MS = 20_000;
+
+/** Error of a merged tensor's norm and projection, relative to its norm, against PEFT's merge: both round each value to float32. */
+export const MERGED_FP32 = 1e-6;
+
+/** Largest change of A and B over GGUF and back, relative to the largest value: B carries what one alpha cannot say, rounded to float32 twice. */
+export const GGUF_ROUND_TRIP = 3e-7;
+
+/**
+ * As LOGPROB_FP32, where both sides cache keys and values as int8: a product that differs in its last bits may round to the next of 255 levels.
+ * Measured over 20 schedules: 1.4e-5, and 1e-3 where one did.
+ */
+export const LOGPROB_INT8_KV = 1e-2;
+
+/** KL divergence from a float32 to an int8 cache on the tiny model. Measured: 0.0009; with the scales of keys and values exchanged, 0.0044. */
+export const KL_INT8_KV = 0.002;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { storedWeights, type WeightRecipe } from '../../graph/index.ts';
 import { compileDecoder } from '../compile-decoder.ts';
-import { llamaCheckpointTensors, unpermuteRows } from './checkpoint.ts';
+import { llamaCheckpointTensors, permuteRows, unpermuteRows } from './checkpoint.ts';
 import type { LlamaConfig } from './config.ts';
 import { llamaSites } from './sites.ts';
 
@@ -45,6 +45,8 @@ function checkpointsOf(recipe: WeightRecipe): readonly (readonly [string, readon
       return recipe.parts.flatMap(checkpointsOf);
     case 'transpose':
     case 'quantised':
+    case 'rowQuantised':
+    case 'product':
       return checkpointsOf(recipe.of);
     case 'values':
       return [];
@@ -81,7 +83,9 @@ describe('unpermuteRows', () => {
       fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 3 }), (heads, half, width) => {
         const rowCount = heads * half * 2;
         const rows = Array.from({ length: rowCount * width }, (_, index) => index);
-        expect([...unpermuteRows(Float32Array.from(permute(rows, rowCount, heads)), rowCount, heads)]).toEqual(rows);
+        const permuted = Float32Array.from(permute(rows, rowCount, heads));
+        expect([...unpermuteRows(permuted, rowCount, heads)]).toEqual(rows);
+        expect(permuteRows(Float32Array.from(rows), rowCount, heads)).toEqual(permuted);
       }),
       { seed: 7 },
     );

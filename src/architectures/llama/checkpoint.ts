@@ -59,16 +59,28 @@ function layerTensors(config: LlamaConfig, layer: number): readonly CheckpointTe
  * `rows` holds `rowCount` rows of equal length, as floats or as the bytes of quantised blocks (which never span rows).
  */
 export function unpermuteRows<Rows extends Float32Array | Uint8Array>(rows: Rows, rowCount: number, heads: number): Rows {
+  return reorderRows(rows, rowCount, heads, 'unpermute');
+}
+
+/** The row order of llama.cpp's converter; undoes `unpermuteRows`. */
+export function permuteRows<Rows extends Float32Array | Uint8Array>(rows: Rows, rowCount: number, heads: number): Rows {
+  return reorderRows(rows, rowCount, heads, 'permute');
+}
+
+type Direction = 'permute' | 'unpermute';
+
+function reorderRows<Rows extends Float32Array | Uint8Array>(rows: Rows, rowCount: number, heads: number, direction: Direction): Rows {
   const half = rowCount / heads / 2;
   const width = rows.length / rowCount;
   if (!Number.isInteger(half) || !Number.isInteger(width))
-    throw new Error(`${rows.length} values in ${rowCount} rows of ${heads} heads can't be unpermuted`);
-  const result = rows.slice() as Rows;
+    throw new Error(`${rows.length} values in ${rowCount} rows of ${heads} heads can't be ${direction}d`);
+  // Not slice(), which on a Buffer copies nothing.
+  const result = (rows instanceof Float32Array ? new Float32Array(rows) : new Uint8Array(rows)) as Rows;
   for (let row = 0; row < rowCount; row++) {
-    const head = Math.floor(row / (2 * half));
     const inHead = row % (2 * half);
-    const source = head * 2 * half + (inHead % half) * 2 + Math.floor(inHead / half);
-    result.set(rows.subarray(source * width, (source + 1) * width), row * width);
+    const permuted = row - inHead + (inHead % half) * 2 + Math.floor(inHead / half);
+    const [source, target] = direction === 'permute' ? [row, permuted] : [permuted, row];
+    result.set(rows.subarray(source * width, (source + 1) * width), target * width);
   }
   return result;
 }

@@ -28,8 +28,8 @@ export interface GgufHeader {
   readonly tensors: ReadonlyMap<string, GgufTensorInfo>;
 }
 
-const MAGIC = 0x46554747;
-const DEFAULT_ALIGNMENT = 32;
+export const MAGIC = 0x46554747;
+export const DEFAULT_ALIGNMENT = 32;
 const MAX_ALIGNMENT = 1 << 16;
 const MAX_DIMENSIONS = 4;
 

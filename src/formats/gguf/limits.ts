@@ -21,3 +21,13 @@ export const GGUF_LIMITS: GgufLimits = {
   stringBytes: 32 << 20,
   arrayElements: 8 << 20,
 };
+
+/** For files that tenants upload. */
+export const ADAPTER_GGUF_LIMITS: GgufLimits = {
+  headerBytes: 8 << 20,
+  metadataCount: 1000,
+  tensorCount: 20_000,
+  nameBytes: 512,
+  stringBytes: 1 << 20,
+  arrayElements: 100_000,
+};

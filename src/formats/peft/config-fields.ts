@@ -49,6 +49,32 @@ export function stringOrListField(config: JsonObject, key: string): string | rea
   throw invalidField(key, value, 'a string, a list of strings or null');
 }
 
+/** A list of strings. */
+export function listField(config: JsonObject, key: string): readonly string[] {
+  const value = stringOrListField(config, key) ?? [];
+  if (typeof value === 'string') throw invalidField(key, value, 'a list of strings or null');
+  return value;
+}
+
+/** Token ids by the name of their module; the name `` is the input embedding, which PEFT looks up itself. */
+export type TokenRows = ReadonlyMap<string, readonly number[]>;
+
+/** One list of token ids, or one for each of some modules; an empty list means none was given, as in PEFT. */
+export function tokenRowsField(config: JsonObject, key: string): TokenRows | null {
+  const value = config.get(key) ?? null;
+  if (isFalsy(value)) return null;
+  const lists: readonly (readonly [string, JsonValue])[] = isJsonObject(value) ? [...value] : [['', value]];
+  return new Map(
+    lists.map(([module, list]) => {
+      const isTokenId = (item: JsonValue): item is number => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0;
+      if (isJsonArray(list) && list.length > 0 && list.every((item) => isTokenId(item)) && new Set(list).size === list.length) {
+        return [module, list];
+      }
+      throw invalidField(key, value, 'different token ids in a list, or such a list for each of some modules');
+    }),
+  );
+}
+
 /** One layer index or a list of them; an empty list means none was given, as in PEFT. */
 export function layerIndexesField(config: JsonObject, key: string): readonly number[] | null {
   const value = config.get(key) ?? null;

@@ -62,6 +62,9 @@ describe('parseAdapterConfig', () => {
       useRslora: false,
       useDora: true,
       loraBias: false,
+      bias: 'none',
+      modulesToSave: [],
+      tokenRows: null,
       targetModules: ['v_proj', 'q_proj'],
       excludeModules: null,
       layersToTransform: null,
@@ -105,6 +108,21 @@ describe('parseAdapterConfig', () => {
     expect(parse({ init_lora_weights: 'eva', eva_config: { rho: 2 } }).rank).toBe(8);
     // A converted PiSSA or CorDA adapter says true here and still carries the parameters.
     expect(parse({ init_lora_weights: true, corda_config: { corda_method: 'kpm' }, loftq_config: { loftq_bits: 4 } }).rank).toBe(8);
+  });
+
+  it('reads which tensors of the base stand in the file', () => {
+    expect(parse({ bias: 'lora_only', modules_to_save: ['lm_head'], fan_in_fan_out: true })).toMatchObject({
+      bias: 'lora_only',
+      modulesToSave: ['lm_head'],
+    });
+    expect(parse({ trainable_token_indices: [7, 3] }).tokenRows).toEqual(new Map([['', [7, 3]]]));
+    expect(parse({ trainable_token_indices: { embed_tokens: [7], lm_head: [3, 1] } }).tokenRows).toEqual(
+      new Map([
+        ['embed_tokens', [7]],
+        ['lm_head', [3, 1]],
+      ]),
+    );
+    expect(parse({ trainable_token_indices: [] }).tokenRows).toBeNull();
   });
 
   it('keeps expressions as labels and one layer as a list of one', () => {

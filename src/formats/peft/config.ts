@@ -8,12 +8,15 @@ import {
   booleanField,
   isFalsy,
   layerIndexesField,
+  listField,
   numberField,
   rankField,
   requireNumber,
   requireRank,
   stringField,
   stringOrListField,
+  tokenRowsField,
+  type TokenRows,
 } from './config-fields.ts';
 import { patternField, type ModulePattern } from './patterns.ts';
 import { CONFIG_FILE, invalidAdapter, invalidField, unsupportedAdapter, unsupportedField } from './refusal.ts';
@@ -30,6 +33,12 @@ export interface PeftLoraConfig {
   readonly useDora: boolean;
   /** lora_B has a bias, which is scaled too. */
   readonly loraBias: boolean;
+  /** Which biases of the base were trained and stand in the file: none, every one, or those of modules with LoRA. */
+  readonly bias: 'none' | 'all' | 'lora_only';
+  /** Ends of the paths of modules whose full weights stand in the file. */
+  readonly modulesToSave: readonly string[];
+  /** `trainable_token_indices`: rows of the embedding (and head) that stand in the file; null: none. */
+  readonly tokenRows: TokenRows | null;
   /** Module names, `all-linear`, or an expression that is kept as a label and never compiled. */
   readonly targetModules: readonly string[] | string | null;
   readonly excludeModules: readonly string[] | string | null;
@@ -63,6 +72,10 @@ const ACCEPTED_FIELDS: ReadonlySet<string> = new Set([
   'peft_version',
   'init_lora_weights',
   'bias',
+  'modules_to_save',
+  'trainable_token_indices',
+  // It says how Conv1D stores its weight. PEFT sets it back for a Linear and never reads it for an embedding.
+  'fan_in_fan_out',
   'auto_mapping',
   'task_type',
   'inference_mode',
@@ -79,8 +92,6 @@ const ACCEPTED_FIELDS: ReadonlySet<string> = new Set([
 
 /** Fields with a better reason than "unknown field". */
 const UNSUPPORTED_FIELDS: ReadonlyMap<string, string> = new Map([
-  ['modules_to_save', 'full weights of modules cannot be applied beside the base model'],
-  ['trainable_token_indices', 'retrained token embeddings cannot be applied beside the base model'],
   ['target_parameters', 'adapting bare parameters is not implemented'],
   ['layer_replication', 'it changes the layers of the base model'],
   ['alora_invocation_tokens', 'activated LoRA is not implemented'],
@@ -91,8 +102,7 @@ const UNSUPPORTED_FIELDS: ReadonlyMap<string, string> = new Map([
   ['monteclora_config', 'MonteCLoRA is not implemented'],
   ['velora_config', 'VeLoRA is not implemented'],
   ['megatron_config', 'Megatron layers are not implemented'],
-  ['ensure_weight_tying', 'tied adapters of embedding and head are not implemented'],
-  ['fan_in_fan_out', 'weights stored as [in, out] are not implemented'],
+  ['ensure_weight_tying', 'one adapter for embedding and head together cannot be applied to each of them'],
   ['auto_map', 'code is never loaded from an adapter'],
 ]);
 
@@ -108,7 +118,6 @@ export function parseAdapterConfig(text: string): PeftLoraConfig {
   requireLoraType(config);
   refuseUnknownFields(config);
   refuseBaseChangingInit(config);
-  requireNoBias(config);
   requireHarmlessAutoMapping(config);
   const parsed: PeftLoraConfig = {
     rank: rankField(config, 'r', 8),
@@ -118,6 +127,9 @@ export function parseAdapterConfig(text: string): PeftLoraConfig {
     useRslora: booleanField(config, 'use_rslora'),
     useDora: booleanField(config, 'use_dora'),
     loraBias: booleanField(config, 'lora_bias'),
+    bias: biasField(config),
+    modulesToSave: listField(config, 'modules_to_save'),
+    tokenRows: tokenRowsField(config, 'trainable_token_indices'),
     targetModules: stringOrListField(config, 'target_modules'),
     excludeModules: stringOrListField(config, 'exclude_modules'),
     layersToTransform: layerIndexesField(config, 'layers_to_transform'),
@@ -125,6 +137,7 @@ export function parseAdapterConfig(text: string): PeftLoraConfig {
     baseModelLabel: stringField(config, 'base_model_name_or_path'),
     peftVersion: stringField(config, 'peft_version'),
   };
+  booleanField(config, 'fan_in_fan_out');
   requirePeftCombination(config, parsed);
   return parsed;
 }
@@ -174,11 +187,10 @@ function refuseBaseChangingInit(config: JsonObject): void {
   );
 }
 
-function requireNoBias(config: JsonObject): void {
+function biasField(config: JsonObject): PeftLoraConfig['bias'] {
   const value = config.get('bias') ?? 'none';
-  if (value === 'none') return;
-  if (value !== 'all' && value !== 'lora_only') throw invalidField('bias', value, '"none", "all" or "lora_only"');
-  throw unsupportedField('bias', value, 'retrained biases of the base model are not implemented; expected "none"');
+  if (value !== 'none' && value !== 'all' && value !== 'lora_only') throw invalidField('bias', value, '"none", "all" or "lora_only"');
+  return value;
 }
 
 /** PEFT writes the class names of some base models here. It is data that nothing reads, so it must look like that. */

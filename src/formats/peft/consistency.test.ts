@@ -27,6 +27,8 @@ describe('requireTensorsMatchConfig', () => {
     ['an embedding', { target_modules: ['embed_tokens'] }, EMBEDDING_AB, EMBEDDING],
     ['a chosen layer', { target_modules: ['q_proj'], layers_to_transform: [0, 1] }, AB],
     ['a chosen layer of a named list', { target_modules: ['q_proj'], layers_to_transform: 1, layers_pattern: ['h', 'layers'] }, AB],
+    ['a trained bias', { bias: 'lora_only' }, [...AB, 'base_layer.bias']],
+    ['every trained bias', { bias: 'all' }, [...AB, 'base_layer.bias']],
     ['another module excluded', { target_modules: ['q_proj'], exclude_modules: ['proj', 'layers.0.self_attn.q_proj'] }, AB],
   ])('takes %s', (_, fields, parts, module) => {
     expect(() => check(fields, parts, module)).not.toThrow();
@@ -45,6 +47,9 @@ describe('requireTensorsMatchConfig', () => {
     ['a layer that was not chosen', { target_modules: ['q_proj'], layers_to_transform: [0] }, AB, /"layers_to_transform"/],
     ['a layer of another list', { target_modules: ['q_proj'], layers_to_transform: [1], layers_pattern: 'h' }, AB, /"layers_to_transform"/],
     ['a module outside the layers', { target_modules: ['lm_head'], layers_to_transform: [1] }, AB, /"layers_to_transform"/, 'lm_head'],
+    ['LoRA on a saved module', { modules_to_save: ['self_attn.q_proj'] }, AB, /has LoRA, but is among "modules_to_save"/],
+    ['a saved module that is not there', { modules_to_save: ['lm_head'] }, AB, /no full weight of such a module/],
+    ['a bias of the base that nothing announces', {}, [...AB, 'base_layer.bias'], /has a bias of the base.*"bias": "none"/],
     [
       'a list of layers by expression',
       { target_modules: ['q_proj'], layers_to_transform: [1], layers_pattern: '(h|layers)' },
@@ -53,5 +58,24 @@ describe('requireTensorsMatchConfig', () => {
     ],
   ])('refuses %s', (_, fields, parts, message, module) => {
     expect(() => check(fields, parts, module)).toThrow(message);
+  });
+
+  const beside = (fields: Record<string, unknown>, names: readonly string[]) => (): void => {
+    const config = parseAdapterConfig(JSON.stringify({ peft_type: 'LORA', ...fields }));
+    requireTensorsMatchConfig(config, groupLoraTensors([...AB.map((part) => `${Q}.${part}`), ...names]));
+  };
+
+  it('takes tensors of modules without LoRA as far as the configuration announces them', () => {
+    const norm = 'model.layers.0.input_layernorm.weight';
+    const rows = 'model.embed_tokens.token_adapter.trainable_tokens_delta';
+    // PEFT takes any path that ends so: "norm" names every norm of the model.
+    expect(beside({ modules_to_save: ['norm'] }, [norm, 'model.norm.weight'])).not.toThrow();
+    expect(beside({}, [norm])).toThrow(/is a full weight, but its module is not among "modules_to_save"/);
+    expect(beside({}, ['lm_head.weight'])).not.toThrow();
+    expect(beside({ bias: 'all' }, ['o_proj.bias'])).not.toThrow();
+    expect(beside({ bias: 'lora_only' }, ['o_proj.bias'])).toThrow(/"bias": "lora_only"/);
+    expect(beside({ trainable_token_indices: [3] }, [rows])).not.toThrow();
+    expect(beside({ trainable_token_indices: { lm_head: [3] } }, [rows])).toThrow(/does not name its module/);
+    expect(beside({}, [rows])).toThrow(/"trainable_token_indices"/);
   });
 });

@@ -3,25 +3,70 @@
 import { quoted } from '../quoted.ts';
 import type { PeftLoraConfig } from './config.ts';
 import { CONFIG_FILE, invalidAdapter, unsupportedAdapter } from './refusal.ts';
-import type { LoraTensors, ModuleTensors } from './tensor-names.ts';
+import { isEmbeddingLayer, type LoraTensors, type ModuleTensors, type ReplacedTensors } from './tensor-names.ts';
 
 const LITERAL_NAME = /^[A-Za-z0-9_.-]+$/;
 const ALL_DIGITS = /^[0-9]+$/;
 
 /**
- * @throws AppError invalid_adapter when magnitudes, biases or modules are there that the configuration does not announce, or the reverse;
- * unsupported_adapter when telling needs a regular expression in `layers_pattern`.
+ * @throws AppError invalid_adapter when magnitudes, biases, rows or modules are there that the configuration does not announce, or the
+ * reverse; unsupported_adapter when telling needs a regular expression in `layers_pattern`.
  */
 export function requireTensorsMatchConfig(config: PeftLoraConfig, groups: readonly ModuleTensors[]): void {
   for (const group of groups) {
-    if (group.form === 'base-weight') continue;
     const { module } = group;
+    if (group.form === 'replaced') {
+      requireAnnounced(config, group);
+      continue;
+    }
+    if (isSavedModule(config, module))
+      throw invalidAdapter(`module ${quoted(module)} has LoRA, but is among "modules_to_save" of ${CONFIG_FILE}`, 'modules_to_save');
+    if (group.form === 'linear' && group.baseBias !== undefined && config.bias === 'none') throw unannouncedBias(config, module);
     requirePart(module, 'lora_magnitude_vector', group.magnitude !== undefined, 'use_dora', config.useDora);
     if (group.form === 'linear') requirePart(module, 'lora_B.bias', group.bias !== undefined, 'lora_bias', config.loraBias);
     else if (config.loraBias)
       throw invalidAdapter(`module ${quoted(module)}: PEFT does not allow "lora_bias" with an embedding`, 'lora_bias');
     requireTargeted(config, group);
   }
+  for (const name of config.modulesToSave) {
+    if (groups.some((group) => group.baseWeight !== undefined && group.module.endsWith(name))) continue;
+    throw invalidAdapter(
+      `${CONFIG_FILE}: "modules_to_save" has ${quoted(name)}, but no full weight of such a module is there`,
+      'modules_to_save',
+    );
+  }
+}
+
+/** Whether `modules_to_save` names it: PEFT takes any path that ends so, also inside a component. */
+export function isSavedModule({ modulesToSave }: PeftLoraConfig, module: string): boolean {
+  return modulesToSave.some((name) => module.endsWith(name));
+}
+
+/** Token ids that the configuration gives for the rows of a module. The empty name is the input embedding's. */
+export function tokenIdsOf({ tokenRows }: PeftLoraConfig, module: string): readonly number[] | undefined {
+  const isNamed = (name: string): boolean => (name === '' ? module.endsWith('embed_tokens') : module.endsWith(name));
+  return tokenRows === null ? undefined : [...tokenRows].find(([name]) => isNamed(name))?.[1];
+}
+
+function requireAnnounced(config: PeftLoraConfig, { module, baseWeight, baseBias, tokenRows }: ReplacedTensors): void {
+  const isSaved = isSavedModule(config, module);
+  if (baseWeight !== undefined && !isSaved && !isEmbeddingLayer(module)) {
+    throw invalidAdapter(
+      `tensor ${quoted(baseWeight)} is a full weight, but its module is not among "modules_to_save" of ${CONFIG_FILE}`,
+      'modules_to_save',
+    );
+  }
+  if (baseBias !== undefined && !isSaved && config.bias !== 'all') throw unannouncedBias(config, module);
+  if (tokenRows !== undefined && tokenIdsOf(config, module) === undefined) {
+    throw invalidAdapter(
+      `tensor ${quoted(tokenRows)}: "trainable_token_indices" of ${CONFIG_FILE} does not name its module`,
+      'trainable_token_indices',
+    );
+  }
+}
+
+function unannouncedBias({ bias }: PeftLoraConfig, module: string): Error {
+  return invalidAdapter(`module ${quoted(module)} has a bias of the base, but ${CONFIG_FILE} says "bias": "${bias}"`, 'bias');
 }
 
 function requirePart(module: string, part: string, isPresent: boolean, field: string, isAnnounced: boolean): void {

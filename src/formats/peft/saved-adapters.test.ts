@@ -8,7 +8,7 @@ import { groupLoraTensors, parseAdapterConfig, requireTensorsMatchConfig, resolv
 
 const FIXTURES = fileURLToPath(new URL('../../../test/fixtures/', import.meta.url));
 const CONFIG_FILE = 'adapter_config.json';
-const FOLDERS = ['parity/adapters', 'tiny-adapters', 'tiny-adapters-untied']
+const FOLDERS = ['parity/adapters', 'tiny-adapters', 'tiny-adapters-untied', 'tiny-adapters-merged']
   .flatMap((parent) => readdirSync(join(FIXTURES, parent)).map((name) => join(parent, name)))
   .filter((folder) => !folder.includes('.') && !folder.endsWith('refused'));
 
@@ -24,7 +24,7 @@ describe('adapters that PEFT saved', () => {
     const groups = groupLoraTensors(file.tensors.keys());
     requireTensorsMatchConfig(config, groups);
     for (const group of groups) {
-      if (group.form === 'base-weight') continue;
+      if (group.form === 'replaced') continue;
       const rank = file.tensors.get(group.form === 'linear' ? group.a : group.embeddingA)?.shape[0] ?? 0;
       expect(resolveScale(config, group.module, rank)).toBeGreaterThan(0);
     }

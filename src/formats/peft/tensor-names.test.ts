@@ -37,7 +37,19 @@ describe('groupLoraTensors', () => {
     const names = [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`, 'base_model.model.lm_head.weight'];
     expect(groupLoraTensors(names)).toEqual([
       { form: 'linear', module: Q, a: names[0], b: names[1] },
-      { form: 'base-weight', module: 'lm_head', baseWeight: names[2] },
+      { form: 'replaced', module: 'lm_head', baseWeight: names[2] },
+    ]);
+  });
+
+  it('groups tensors of the base: trained biases, rows and whole modules', () => {
+    const [a, b, bias] = [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`, `${Q}.base_layer.bias`];
+    const rows = 'base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta';
+    const names = [a, b, bias, rows, 'model.norm.weight', 'my_lm_head.weight', 'my_lm_head.bias'];
+    expect(groupLoraTensors(names)).toEqual([
+      { form: 'linear', module: Q, a, b, baseBias: bias },
+      { form: 'replaced', module: 'model.embed_tokens', tokenRows: rows },
+      { form: 'replaced', module: 'model.norm', baseWeight: 'model.norm.weight' },
+      { form: 'replaced', module: 'my_lm_head', baseWeight: 'my_lm_head.weight', baseBias: 'my_lm_head.bias' },
     ]);
   });
 
@@ -69,18 +81,35 @@ describe('groupLoraTensors', () => {
     ['a third matrix', [`${Q}.lora_C.weight`], 'invalid_adapter', /lora_C.*not one of a LoRA adapter/],
     ['a bias of A', [`${Q}.lora_A.bias`], 'invalid_adapter', /not one of a LoRA adapter/],
     ['another adapter name', [`${Q}.lora_A.other.weight`], 'invalid_adapter', /not one of a LoRA adapter/],
-    ['no module', ['lora_A.weight'], 'invalid_adapter', /not one of a LoRA adapter/],
+    ['no module', ['lora_A.weight'], 'invalid_adapter', /only full weights/],
     ['an empty module', ['.lora_A.weight'], 'invalid_adapter', /not a module path/],
     ['a module with a path in it', ['../x.lora_A.weight'], 'invalid_adapter', /not a module path/],
     ['a module with empty components', ['a..b.lora_A.weight'], 'invalid_adapter', /not a module path/],
     ['IA3', [`${Q}.ia3_l`], 'invalid_adapter', /not one of a LoRA adapter/],
-    ['a saved module', ['base_model.model.model.norm.weight'], 'unsupported_adapter', /modules_to_save/],
     ['full weights alone', ['model.embed_tokens.weight', 'lm_head.weight'], 'invalid_adapter', /only full weights/],
     ['a full weight twice', ['lm_head.weight', 'base_model.model.lm_head.base_layer.weight'], 'invalid_adapter', /same part/],
     ['a full weight and half a LoRA', ['lm_head.weight', 'lm_head.lora_A.weight'], 'invalid_adapter', /incomplete/],
-    ['a module that only ends like a head', ['my_lm_head.weight'], 'unsupported_adapter', /full weight/],
-    ['a base bias', ['lm_head.base_layer.bias'], 'unsupported_adapter', /full weight of the base model/],
-    ['a trained base bias', [`base_model.model.${Q}.bias`], 'unsupported_adapter', /full weight/],
+    ['a wrapped bias without LoRA', ['lm_head.base_layer.bias'], 'invalid_adapter', /PEFT reads bias for this module/],
+    [
+      'a bare base bias beside LoRA',
+      [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`, `${Q}.bias`],
+      'invalid_adapter',
+      /PEFT reads base_layer.bias for this module/,
+    ],
+    [
+      'a bias of an embedding',
+      ['e.lora_embedding_A', 'e.lora_embedding_B', 'e.base_layer.bias'],
+      'invalid_adapter',
+      /incomplete: it has only/,
+    ],
+    [
+      'rows beside LoRA',
+      ['lm_head.lora_A.weight', 'lm_head.lora_B.weight', 'lm_head.token_adapter.trainable_tokens_delta'],
+      'invalid_adapter',
+      /single rows/,
+    ],
+    ['rows beside a weight', ['lm_head.weight', 'lm_head.token_adapter.trainable_tokens_delta'], 'invalid_adapter', /single rows/],
+    ['the weight that rows replace', ['lm_head.token_adapter.base_layer.weight'], 'unsupported_adapter', /full weight of the base model/],
     ['the base of a Linear', [`base_model.model.${Q}.base_layer.weight`], 'unsupported_adapter', /copies of embed_tokens and lm_head/],
   ])('refuses %s', (_, names, code, message) => {
     const refusal = outcomeOf(() => groupLoraTensors(names)).error;

@@ -12,9 +12,13 @@ const versionFields = {
   target_modules: Type.Array(Type.String()),
   kind: Type.String(),
   created_at: Type.Integer(),
+  merged_only: Type.Boolean({ description: 'It replaces whole tensors of the base, which only a merged model can hold' }),
 };
 
-export const VersionView = Type.Object(versionFields);
+export const VersionView = Type.Object({
+  ...versionFields,
+  notice: Type.Optional(Type.String({ description: 'How it differs from others in use' })),
+});
 export type VersionView = Static<typeof VersionView>;
 
 function nullable<S extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(schema: S) {
@@ -31,6 +35,7 @@ export const AdapterView = Type.Object({
   target_modules: Type.Array(Type.String()),
   kind: nullable(Type.String()),
   created_at: nullable(Type.Integer()),
+  merged_only: Type.Boolean(),
   version_count: Type.Integer(),
   pinned: Type.Boolean(),
   mode: Type.Union([Type.Literal('auto'), Type.Literal('side'), Type.Literal('merged')]),
@@ -38,6 +43,9 @@ export const AdapterView = Type.Object({
   etag: Type.String(),
 });
 export type AdapterView = Static<typeof AdapterView>;
+
+const MERGED_ONLY =
+  'this adapter replaces whole tensors of the base (modules_to_save), so it is served merged only, in a model of its own; where nothing merges, requests for it are refused';
 
 export function versionView(version: AdapterVersion): VersionView {
   return {
@@ -49,12 +57,23 @@ export function versionView(version: AdapterVersion): VersionView {
     target_modules: [...version.targetModules],
     kind: version.kind,
     created_at: Math.floor(version.createdAtMs / 1000),
+    merged_only: version.mergedOnly,
+    ...(version.mergedOnly && { notice: MERGED_ONLY }),
   };
 }
 
 export function adapterView(summary: AdapterSummary): AdapterView {
   const { active } = summary;
-  const staged = { version: null, digest: null, bytes: null, rank: null, target_modules: [], kind: null, created_at: null };
+  const staged = {
+    version: null,
+    digest: null,
+    bytes: null,
+    rank: null,
+    target_modules: [],
+    kind: null,
+    created_at: null,
+    merged_only: false,
+  };
   return {
     ...(active === null ? staged : versionView(active)),
     name: summary.name,

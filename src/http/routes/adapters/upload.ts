@@ -14,10 +14,11 @@ import { shownContentType } from '../../content-type.ts';
 
 type UploadFileName = UploadPart['fileName'];
 
-const FILE_NAMES: readonly UploadFileName[] = ['adapter_config.json', 'adapter_model.safetensors'];
+const PEFT_NAMES: readonly UploadFileName[] = ['adapter_config.json', 'adapter_model.safetensors'];
+const GGUF_NAME: UploadFileName = 'adapter.gguf';
 /** PEFT's own files are far smaller; a large one is no configuration. */
 const CONFIG_MAX_BYTES = 1024 ** 2;
-const EXPECTED = `one part each for ${FILE_NAMES.join(' and ')}`;
+const EXPECTED = `one part each for ${PEFT_NAMES.join(' and ')}, or one for a .gguf file`;
 
 export interface UploadLimits {
   readonly folder: string;
@@ -78,7 +79,9 @@ function formError(error: unknown): unknown {
 }
 
 function fileNameOf(part: MultipartFile, received: readonly UploadPart[]): UploadFileName {
-  const known = FILE_NAMES.find((name) => name === part.fieldname) ?? FILE_NAMES.find((name) => name === part.filename);
+  const named = (text: string): UploadFileName | undefined =>
+    text.endsWith('.gguf') ? GGUF_NAME : PEFT_NAMES.find((name) => name === text);
+  const known = named(part.fieldname) ?? named(part.filename);
   if (known === undefined) {
     const shown = (part.filename || part.fieldname).slice(0, 80);
     throw new AppError('invalid_request', `got a file "${shown}", expected ${EXPECTED}; pickled weights (.bin, .pt) are not accepted`, {
@@ -104,6 +107,9 @@ async function writePart(part: MultipartFile, path: string, maxBytes: number): P
 }
 
 function requireAll(received: readonly UploadPart[]): void {
-  const missing = FILE_NAMES.find((name) => !received.some((part) => part.fileName === name));
+  const hasGguf = received.some((part) => part.fileName === GGUF_NAME);
+  if (hasGguf && received.length === 1) return;
+  if (hasGguf) throw new AppError('invalid_request', `got a .gguf file beside PEFT's, expected ${EXPECTED}`);
+  const missing = PEFT_NAMES.find((name) => !received.some((part) => part.fileName === name));
   if (missing !== undefined) throw new AppError('invalid_request', `"${missing}" is missing, expected ${EXPECTED}`, { param: missing });
 }
