@@ -12,6 +12,8 @@ export interface AdapterVersion {
   /** Bytes of the original files. */
   readonly bytes: number;
   readonly kind: 'lora';
+  /** It replaces whole tensors of the base (modules_to_save), which only a merged model can hold: it has no side path. */
+  readonly mergedOnly: boolean;
   /** Largest rank over its sites. */
   readonly rank: number;
   /** Last components of the changed modules, sorted, for example ["q_proj", "v_proj"]. */
@@ -36,13 +38,25 @@ export interface AdapterSummary {
 /** Holds one version for one request; the version's bytes stay until release. */
 export interface AdapterLease {
   readonly version: AdapterVersion;
+  /** File of the packed form. */
+  readonly packedPath: string;
   release(): void;
 }
 
-/** A file of an upload, already on disk in the registry's temporary folder. */
+/** A file of an upload, already on disk in the registry's temporary folder: PEFT's two, or one of llama.cpp's kind alone. */
 export interface UploadPart {
-  readonly fileName: 'adapter_config.json' | 'adapter_model.safetensors';
+  readonly fileName: 'adapter_config.json' | 'adapter_model.safetensors' | 'adapter.gguf';
   readonly path: string;
+}
+
+/** peft: a tar archive of its two files. gguf: one file. */
+export type ExportFormat = 'peft' | 'gguf';
+
+export interface ExportedAdapter {
+  /** For example `poet-3.gguf`. */
+  readonly fileName: string;
+  readonly contentType: string;
+  readonly bytes: Uint8Array;
 }
 
 export interface AdapterRegistry {
@@ -66,6 +80,11 @@ export interface AdapterRegistry {
   /** Original file of a version as it was uploaded. */
   openFile(tenant: TenantId, name: AdapterName, version: number, fileName: string): { readonly stream: Readable; readonly bytes: number };
   /**
+   * A version as the files of a format, whatever it was uploaded as. Throws unsupported_adapter when the format has no words for it, or for a
+   * version of another base that would have to be converted.
+   */
+  exportVersion(tenant: TenantId, name: AdapterName, version: number, format: ExportFormat): Promise<ExportedAdapter>;
+  /**
    * Compare and set. Throws precondition_failed when `ifMatch` is not the present etag ("*" matches any), precondition_required when it is
    * empty, not_found for an unknown version, unsupported_adapter for a version of another base.
    */
@@ -80,7 +99,8 @@ export interface AdapterRegistry {
   removeVersion(tenant: TenantId, name: AdapterName, version: number): void;
   /**
    * Resolves an adapter reference (`[tenant "/"] name ["@" version | "@sha256:" hex]`, api.md) to a pinned version. Throws adapter_not_found,
-   * with one same message for malformed, missing and foreign references; unsupported_adapter for a version of another base.
+   * with one same message for malformed, missing and foreign references; unsupported_adapter for a version of another base, or a merged-only
+   * one where nothing merges.
    */
   lease(tenant: TenantId, reference: string): AdapterLease;
   /** Leases now held, for metrics and invariants. */

@@ -13,9 +13,11 @@ import {
 } from '../core/index.ts';
 import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
+import { exportFiles, needsConversion } from './adapter-files.ts';
 import { ifMatchPasses, pointerEtag } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
-import type { AdapterLease, AdapterRegistry, AdapterSummary, AdapterVersion, UploadPart } from './port.ts';
+import type { AdapterKind } from './pack-adapter.ts';
+import type { AdapterLease, AdapterRegistry, AdapterSummary, AdapterVersion, ExportedAdapter, ExportFormat, UploadPart } from './port.ts';
 import { Publisher } from './publication.ts';
 import { parseReference, type VersionSelector } from './reference.ts';
 import { SerialQueue } from './serial-queue.ts';
@@ -34,6 +36,8 @@ export interface AdapterRegistryParts {
   readonly maxRank: number;
   /** Bytes that one uploaded file may have; 1 GiB when absent. */
   readonly maxFileBytes?: number;
+  /** The engine can serve merged models; otherwise an adapter with full weights is refused when a request names it. */
+  readonly servesMerged?: boolean;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -53,10 +57,12 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly blobChanges: SerialQueue;
   private readonly garbage: GarbageCollector;
   private readonly publisher: Publisher;
+  private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
   constructor(parts: AdapterRegistryParts, blobChanges: SerialQueue, garbage: GarbageCollector) {
-    const { storage, base, weights, maxRank, maxFileBytes = DEFAULT_MAX_FILE_BYTES, clock = systemClock } = parts;
+    const { storage, base, weights, maxRank, maxFileBytes = DEFAULT_MAX_FILE_BYTES, servesMerged = false, clock = systemClock } = parts;
+    this.servesMerged = servesMerged;
     this.storage = storage;
     this.base = base;
     this.blobChanges = blobChanges;
@@ -102,6 +108,17 @@ class StoredAdapterRegistry implements AdapterRegistry {
     return this.storage.blobs.open(file.digest);
   }
 
+  async exportVersion(tenant: TenantId, name: AdapterName, version: number, format: ExportFormat): Promise<ExportedAdapter> {
+    const row = this.requireVersion(this.visible(tenant, name), version);
+    if (needsConversion(row.files, format)) this.requireLoadedBase(row);
+    const endHold = this.garbage.holds.hold(digestsOf(row));
+    try {
+      return await exportFiles(row, format, this.storage.blobs, this.base);
+    } finally {
+      endHold();
+    }
+  }
+
   activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string): AdapterSummary {
     if (ifMatch.trim() === '') {
       throw new AppError('precondition_required', 'moving the pointer needs If-Match with the etag that you saw, or *');
@@ -142,6 +159,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const row = this.select(adapter, parsed.selector);
     if (row === undefined) throw notFound();
     this.requireLoadedBase(row);
+    this.requireServable(row);
     return this.leaseRow(row);
   }
 
@@ -161,6 +179,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     let active = true;
     return {
       version: versionOf(row),
+      packedPath: this.storage.blobs.path(digest),
       release: () => {
         if (!active) return;
         active = false;
@@ -228,6 +247,14 @@ class StoredAdapterRegistry implements AdapterRegistry {
     );
   }
 
+  private requireServable(row: AdapterVersionRow): void {
+    if (this.servesMerged || !versionOf(row).mergedOnly) return;
+    throw new AppError(
+      'unsupported_adapter',
+      `"${row.name}@${row.version}" replaces whole tensors of the base (modules_to_save), which only a merged model can hold, and this server merges none`,
+    );
+  }
+
   private summariesOf(tenant: TenantId, shared: boolean): readonly AdapterSummary[] {
     const active = new Map(this.storage.adapters.activeVersions(tenant).map((row) => [row.name, row]));
     return this.storage.adapters.adapters(tenant).map((row) => summarize(row, active.get(row.name) ?? null, shared));
@@ -247,9 +274,14 @@ function summarize(row: AdapterRow, active: AdapterVersionRow | null, shared: bo
 
 function versionOf(row: AdapterVersionRow): AdapterVersion {
   const { tenant, name, version, kind, rank, targetModules, createdAtMs } = row;
-  if (kind !== 'lora') throw new Error(`registry: ${name}@${version} is of the unknown kind ${kind}`);
+  if (!isKnownKind(kind)) throw new Error(`registry: ${name}@${version} is of the unknown kind ${kind}`);
+  const mergedOnly = kind === 'lora-full';
   const bytes = row.files.reduce((sum, file) => sum + file.bytes, 0);
-  return { tenant, name, version, digest: row.packedDigest, bytes, kind, rank, targetModules, createdAtMs };
+  return { tenant, name, version, digest: row.packedDigest, bytes, kind: 'lora', mergedOnly, rank, targetModules, createdAtMs };
+}
+
+function isKnownKind(kind: string): kind is AdapterKind {
+  return kind === 'lora' || kind === 'lora-full';
 }
 
 function digestsOf(row: AdapterVersionRow): readonly Digest[] {

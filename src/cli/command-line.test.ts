@@ -108,7 +108,7 @@ describe('mistakes', () => {
     [['adapters', 'push', 'x', 'missing-folder'], 'expected a folder that holds adapter_config.json and adapter_model.safetensors'],
     [['adapters', 'list', '--url', 'ftp://x'], '--url "ftp://x" is no http or https address'],
     [['keys', 'create', '--tenant', 'Not A Name', '--role', 'operator'], '--tenant "Not A Name": expected lower-case letters'],
-    [['import', 'x', '--id', 'x', '--precision', 'w8a8'], 'precision: got "w8a8"'],
+    [['import', 'x', '--id', 'x', '--precision', 'int3'], 'precision: got "int3"'],
   ])('%j is a usage error of one line', async (words, message) => {
     const { status, output, notes } = await run(words);
     expect(notes).toContain(message);

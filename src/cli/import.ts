@@ -1,5 +1,6 @@
 // `lorikeet import`: a base model from a local folder or GGUF file. Also how both importing commands choose, show and report.
 import { Command } from 'commander';
+import { childCalibrator } from '../entries/calibrator.ts';
 import { importModel, type ImportProgress, type ModelPackage } from '../models/index.ts';
 import type { CommandContext } from './context.ts';
 import { addExamples, addJson, addSettingFlags, commandSettings } from './options.ts';
@@ -16,7 +17,7 @@ export function importCommand(context: CommandContext): Command {
     .description('import a base model from a Hugging Face folder or a GGUF file')
     .argument('<path>', 'folder with config.json, tokenizer.json and *.safetensors, or a .gguf file')
     .requiredOption('--id <id>', 'name to serve it under');
-  addSettingFlags(command, ['modelsDir', 'precision', 'prefillPrecision']);
+  addSettingFlags(command, ['modelsDir', 'precision', 'prefillPrecision', 'kvPrecision']);
   addExamples(addJson(command), [
     ['import ./my-model --id my-model', 'a Hugging Face folder'],
     ['import ./model.Q4_1.gguf --id my-model --precision int4', 'a GGUF file, prepared for serving at int4'],
@@ -25,12 +26,14 @@ export function importCommand(context: CommandContext): Command {
     const { settings } = commandSettings(context, options);
     const progress = createProgress(context, options.json === true);
     try {
-      const onProgress = importProgress(progress);
-      reportImport(
-        context,
-        options,
-        await importModel({ source: path, id: options.id, modelsDir: settings.modelsDir, servedWith: settings, onProgress }),
-      );
+      const imported = await importModel({
+        source: path,
+        id: options.id,
+        modelsDir: settings.modelsDir,
+        servedWith: { forms: settings, calibrate: childCalibrator(settings) },
+        onProgress: importProgress(progress),
+      });
+      reportImport(context, options, imported);
     } finally {
       progress.finish();
     }

@@ -1,5 +1,6 @@
 // `lorikeet pull`: a base model from the catalogue or the hub, fetched and imported.
 import { Command } from 'commander';
+import { childCalibrator } from '../entries/calibrator.ts';
 import { importModel, pullModel } from '../models/index.ts';
 import type { CommandContext } from './context.ts';
 import { importProgress, reportImport } from './import.ts';
@@ -16,7 +17,7 @@ export function pullCommand(context: CommandContext): Command {
     .description('fetch a base model and import it')
     .argument('<model>', 'name of the built-in catalogue, or a hub id such as owner/repository')
     .option('--id <id>', 'name to serve it under (default: made from the model name)');
-  addSettingFlags(command, ['modelsDir', 'precision', 'prefillPrecision', 'hubEndpoint']);
+  addSettingFlags(command, ['modelsDir', 'precision', 'prefillPrecision', 'kvPrecision', 'hubEndpoint']);
   addExamples(addJson(command), [
     ['pull smollm2-135m-instruct', 'the default model: one file of 98 MB, pinned by its digest'],
     ['pull HuggingFaceTB/SmolLM2-360M-Instruct', 'a repository of the hub; HF_TOKEN is used for gated ones'],
@@ -34,7 +35,7 @@ export function pullCommand(context: CommandContext): Command {
         source: pulled.path,
         id: options.id ?? pulled.sourceId,
         modelsDir: settings.modelsDir,
-        servedWith: settings,
+        servedWith: { forms: settings, calibrate: childCalibrator(settings) },
         mayLink: true,
         onProgress: importProgress(progress),
       });

@@ -2,6 +2,8 @@
 import { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { adaptersActivateCommand } from './activate.ts';
+import { adaptersCompareCommand } from './compare.ts';
+import { adaptersInspectCommand } from './inspect.ts';
 import { adaptersListCommand } from './list.ts';
 import { adaptersPinCommand } from './pin.ts';
 import { adaptersPullCommand } from './pull.ts';
@@ -11,10 +13,12 @@ import { adaptersRollbackCommand } from './rollback.ts';
 
 export function adaptersCommand(context: CommandContext): Command {
   return new Command('adapters')
-    .description('list, upload, download, switch and remove the adapters of a running server')
+    .description('list, upload, download, examine, switch and remove the adapters of a running server')
     .addCommand(adaptersListCommand(context))
     .addCommand(adaptersPushCommand(context))
     .addCommand(adaptersPullCommand(context))
+    .addCommand(adaptersInspectCommand(context))
+    .addCommand(adaptersCompareCommand(context))
     .addCommand(adaptersActivateCommand(context))
     .addCommand(adaptersRollbackCommand(context))
     .addCommand(adaptersPinCommand(context))

@@ -6,6 +6,8 @@ import { OPENAI_ERRORS } from '../../error-schemas.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
 import { AdapterView, adapterView, existingName, NameParams, newName, VersionParams, VersionView, versionView } from './adapter-view.ts';
+import { registerExport } from './export.ts';
+import { registerInsight } from './insight.ts';
 import { receiveUpload } from './upload.ts';
 
 const tags = ['adapters'];
@@ -15,6 +17,8 @@ export function registerAdapterRoutes(app: App, services: AppServices): void {
   registerUpload(app, services);
   registerReads(app, services);
   registerFileDownload(app, services);
+  registerExport(app, services);
+  registerInsight(app, services);
   registerRemovals(app, services);
 }
 
@@ -22,7 +26,8 @@ function registerUpload(app: App, services: AppServices): void {
   const schema = {
     tags,
     summary: 'Upload an adapter as a new version and activate it',
-    description: 'multipart/form-data with the two files of PEFT, adapter_config.json and adapter_model.safetensors.',
+    description:
+      'multipart/form-data with the two files of PEFT, adapter_config.json and adapter_model.safetensors, or with one GGUF adapter.',
     consumes: ['multipart/form-data'],
     params: NameParams,
     querystring: Type.Object(
