@@ -50,6 +50,7 @@ const SIDE_DOORS = [
   'src/adapters/packed\\.ts$', // pure layout, shared by its writer and its reader in another process
   'src/formats/onnx/index\\.ts$', // protobuf, for graph/serde alone
   'src/engine/executor/index\\.ts$', // composed by entries/engine.ts, never loaded by the front
+  'src/models/calibration/index\\.ts$', // run by entries/calibrate.ts, never loaded by the front
   'src/training/(jobs|trainer)/index\\.ts$', // the two halves of training live in two processes
   'src/entries/[a-z-]+\\.ts$', // composition roots, one a process
 ];
@@ -120,6 +121,7 @@ module.exports = {
     packageRule('sql-in-one-room', ['better-sqlite3', 'kysely'], ['storage'], 'storage/ is the only room with SQL'),
     packageRule('http-server-in-one-room', ['fastify', '@fastify'], ['http'], 'Only http/ knows the web framework'),
     packageRule('protobuf-in-one-room', ['onnx-proto', 'protobufjs'], ['formats'], 'Only formats/onnx knows protobuf'),
+    packageRule('grammar-engine-in-one-room', ['@mlc-ai/web-xgrammar'], ['text'], 'Only the grammar thread knows the grammar engine'),
     packageRule('terminal-in-one-room', ['commander', 'cli-progress'], ['cli'], 'Only cli/ talks to a terminal'),
     {
       name: 'no-cycles',

@@ -44,8 +44,9 @@ export async function createApp(services: AppServices): Promise<App> {
   app.removeContentTypeParser('text/plain');
   registerJsonBody(app);
   registerErrorHandler(app);
-  registerAuth(app, services);
+  // Before auth, so that a refusal too carries its request id.
   registerRequestLog(app);
+  registerAuth(app, services);
   const metrics = registerMetrics(app, services);
   await registerDocs(app, services);
   await app.register(multipart, { limits: { parts: LIMITS.multipartParts, fileSize: services.settings.uploadMaxBytes } });

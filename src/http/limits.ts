@@ -16,6 +16,7 @@ export const LIMITS = {
   stopCharacters: 256,
   logprobs: 20,
   logitBiasEntries: 1024,
+  grammarChoices: 512,
   newTokens: 1_000_000,
   tokenIdCount: 1_000_000,
   /** Characters of labels that are accepted and not used, and of adapter references. */

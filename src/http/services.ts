@@ -1,11 +1,11 @@
 // What the HTTP app is given: ports and plain records, all made by the composition root. Nothing here knows processes or files.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify';
-import type { AdapterRegistry } from '../adapters/index.ts';
+import type { AdapterInsights, AdapterRegistry } from '../adapters/index.ts';
 import type { Clock, Digest, Random } from '../core/index.ts';
 import type { EngineClient } from '../engine/index.ts';
 import type { TenantDirectory } from '../tenants/index.ts';
-import type { ChatTemplate, Tokenizer } from '../text/index.ts';
+import type { ChatTemplate, GrammarChecker, Tokenizer } from '../text/index.ts';
 
 /** The base model as the routes see it; `models/` describes more. */
 export interface ServedBase {
@@ -38,6 +38,8 @@ export interface AppServices {
   readonly base: ServedBase;
   readonly engine: EngineClient;
   readonly adapters: AdapterRegistry;
+  readonly insights: AdapterInsights;
+  readonly grammars: GrammarChecker;
   readonly tenants: TenantDirectory;
   readonly logger: FastifyBaseLogger;
   readonly clock: Clock;

@@ -6,3 +6,4 @@ export { createStopMatcher } from './stop-matcher.ts';
 export { createTokenizer } from './tokenizer.ts';
 export type { TokenizerDefinition } from './tokenizer-definition.ts';
 export { tokenizerFromGguf } from './tokenizer-from-gguf.ts';
+export * from './grammar/index.ts';

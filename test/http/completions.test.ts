@@ -50,7 +50,12 @@ describe('a completion', () => {
     const answer = await complete({ prompt: 'say:hi\n' });
     expect(answer).toMatchObject({ object: 'text_completion', model: 'test-base', id: matching(/^cmpl-[0-9a-f]{32}$/) });
     expect(answer.choices).toEqual([{ index: 0, text: 'hi', logprobs: null, finish_reason: 'stop' }]);
-    expect(answer.usage).toEqual({ prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 });
+    expect(answer.usage).toEqual({
+      prompt_tokens: 7,
+      completion_tokens: 3,
+      total_tokens: 10,
+      prompt_tokens_details: { cached_tokens: 0 },
+    });
   });
 
   it('has 16 new tokens by default, and as many as asked otherwise', async () => {

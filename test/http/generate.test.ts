@@ -87,6 +87,21 @@ describe('/generate', () => {
     });
   });
 
+  it('names for each of several sequences the seed that repeats it alone', async () => {
+    interface Sequence {
+      readonly generated_text: string;
+      readonly seed: number;
+    }
+    const wish = { inputs: 'x', temperature: 5, max_new_tokens: 4, details: true };
+    const answer = (await generate({ ...wish, best_of: 3 })) as {
+      readonly generated_text: string;
+      readonly details: { readonly seed: number; readonly best_of_sequences: readonly Sequence[] };
+    };
+    const best = { generated_text: answer.generated_text, seed: answer.details.seed };
+    for (const { generated_text, seed } of [best, ...answer.details.best_of_sequences])
+      expect(await generate({ ...wish, seed })).toMatchObject({ generated_text });
+  });
+
   it('uses the adapter of the query, of the parameters, or of both when they agree', async () => {
     const inputs = { inputs: 'x', max_new_tokens: 8 };
     const base = await generate(inputs);
@@ -112,7 +127,7 @@ describe('/generate_stream', () => {
         index: 4,
         token: having({ id: 257, text: '<|end|>', special: true }),
         generated_text: 'hé',
-        details: { finish_reason: 'eos_token', generated_tokens: 4, seed: null, input_length: 8 },
+        details: { finish_reason: 'eos_token', generated_tokens: 4, seed: null, input_length: 8, prompt_tokens: 8 },
       },
     ]);
   });

@@ -1,19 +1,20 @@
 // The HTTP app over a fake model: real tenants, registry and engine code in one process, a byte tokenizer, and a model that says what the
 // prompt asks for: after "say:" it repeats the rest of that line, then ends. Other prompts get letters that depend on adapter and history.
 import { readFile } from 'node:fs/promises';
-import { openAdapterRegistry, type AdapterRegistry } from '../../src/adapters/index.ts';
+import { createInsights, openAdapterRegistry, type AdapterRegistry } from '../../src/adapters/index.ts';
 import { decodePacked } from '../../src/adapters/packed.ts';
 import { parseAdapterName, parseTenantId, systemClock, systemRandom, type AdapterName, type TenantId } from '../../src/core/index.ts';
 import type { EngineClient } from '../../src/engine/index.ts';
 import { createApp, type AppServices, type ServedBase } from '../../src/http/index.ts';
 import { openMemoryStorage } from '../../src/storage/index.ts';
 import { createTenantDirectory, type Role, type TenantDirectory } from '../../src/tenants/index.ts';
-import type { Tokenizer } from '../../src/text/index.ts';
+import { createGrammarChecker, GrammarThread, type Tokenizer } from '../../src/text/index.ts';
 import { pino } from 'pino';
 import { Writable } from 'node:stream';
 import { plainAdapter } from '../support/adapter-files.ts';
 import { adapterForm } from '../support/api.ts';
 import { fillHashLogits, FakeExecutor } from '../support/fake-executor.ts';
+import { BYTE_GRAMMARS } from '../support/grammar-thread.ts';
 import { createInProcessClient, type InProcessEngine } from '../support/in-process-engine.ts';
 import { makeTemporaryFolder } from './temporary.ts';
 import { llamaDescription } from '../support/tiny-base.ts';
@@ -29,6 +30,7 @@ export const DESCRIPTION = llamaDescription({
   layerCount: 1,
   hiddenSize: HIDDEN_SIZE,
   keyValueSize: 4,
+  headSize: 4,
   mlpSize: 16,
   vocabularySize: VOCABULARY_SIZE,
 });
@@ -90,11 +92,13 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
   const folder = makeTemporaryFolder();
   const storage = openMemoryStorage(folder.path);
   const tenants = createTenantDirectory({ keys: storage.keys });
-  const weights = { readWeight: () => Promise.reject(new Error('the plain adapters of these tests need no weights')) };
+  const unreadable = (): Promise<never> => Promise.reject(new Error('the plain adapters of these tests need no weights'));
+  const weights = { readWeight: unreadable, readTensor: unreadable };
   const adapters = await openAdapterRegistry({ storage, base: DESCRIPTION, weights, maxRank: 64 });
   const source = { load: async (digest: ServedBase['digest']) => decodePacked(new Uint8Array(await readFile(storage.blobs.path(digest)))) };
+  const constraints = new GrammarThread(BYTE_GRAMMARS);
   const executor = new FakeExecutor({ vocabularySize: VOCABULARY_SIZE, maxContext: MAX_CONTEXT, fillLogits });
-  const engine = options.client === undefined ? await createInProcessClient({ executor, adapters: source }) : null;
+  const engine = options.client === undefined ? await createInProcessClient({ executor, adapters: source, constraints }) : null;
   const client = options.client ?? engine?.client;
   if (client === undefined) throw new Error('no engine');
   const log: string[] = [];
@@ -104,6 +108,8 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
     base: servedBase(options.tokenizer ?? byteTokenizer),
     engine: client,
     adapters,
+    insights: createInsights(DESCRIPTION, { ...weights, readWeight: () => Promise.resolve(new Float32Array(HIDDEN_SIZE ** 2).fill(1)) }),
+    grammars: createGrammarChecker(BYTE_GRAMMARS),
     tenants,
     logger: pino({ level: 'debug' }, logSink),
     clock: systemClock,
@@ -133,6 +139,7 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
       app.server.closeAllConnections();
       await closed;
       engine?.close();
+      constraints.stop();
       folder.remove();
     },
   };

@@ -17,6 +17,9 @@ const PROMPT = 'say: hello there\n';
 const CONTINUATION = ' hello there';
 const ANSWER = 'hello there';
 
+/** A token a byte, with a BOS before every text. */
+const bosTokenizer: Tokenizer = { ...byteTokenizer, bosTokenId: 256, addBos: true };
+
 let harness: HttpHarness;
 beforeAll(async () => {
   harness = await openHarness({ tokenizer: metaspaceTokenizer });
@@ -81,5 +84,22 @@ describe('over a tokenizer that drops the first space', () => {
     const request = { messages: [{ role: 'user', content: PROMPT.trim() }], temperature: 0 };
     expect(JSON.parse(await post('/v1/chat/completions', request))).toMatchObject({ choices: [{ message: { content: ANSWER } }] });
     expect(textOfStream(await post('/v1/chat/completions', { ...request, stream: true }))).toBe(ANSWER);
+  });
+});
+
+describe('a BOS that the tokenizer puts before a prompt', () => {
+  it('is a token of the log probabilities, but no character of the text that offsets count', async () => {
+    await using withBos = await openHarness({ tokenizer: bosTokenizer });
+    const payload = { prompt: 'say:a\n', echo: true, logprobs: 0, temperature: 0 };
+    const answer = await withBos.app.inject({ method: 'POST', url: '/v1/completions', payload });
+    expect(answer.json()).toMatchObject({
+      choices: [
+        {
+          text: 'say:a\na',
+          logprobs: { tokens: ['<|start|>', 's', 'a', 'y', ':', 'a', '\n', 'a', '<|end|>'], text_offset: [0, 0, 1, 2, 3, 4, 5, 6, 7] },
+        },
+      ],
+      usage: { prompt_tokens: 7 },
+    });
   });
 });

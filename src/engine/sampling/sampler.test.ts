@@ -1,6 +1,7 @@
 // Every parameter by its definition, on distributions small enough to work out by hand.
 import { describe, expect, it } from 'vitest';
 import type { SamplingParameters } from '../messages.ts';
+import { NEUTRAL_SAMPLING } from './neutral.ts';
 import { NO_PENALTY_HISTORY, type TokenHistory } from './penalties.ts';
 import { Sampler } from './sampler.ts';
 
@@ -9,15 +10,8 @@ const DRAWS = 4000;
 const FREQUENCY_TOLERANCE = 6 * Math.sqrt(0.25 / DRAWS);
 
 const parameters = (changes: Partial<SamplingParameters>): SamplingParameters => ({
+  ...NEUTRAL_SAMPLING,
   temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: [],
   seed: 1,
   ...changes,
 });
@@ -110,6 +104,24 @@ describe('a sampler', () => {
     expect(greedy([0, 3, 1.9], { frequencyPenalty: 0.5 })).toBe(1);
     expect(greedy([0, 3, 2.1], { presencePenalty: 1 })).toBe(2);
     expect(greedy([2.2, 3, 2.1], { presencePenalty: 1 })).toBe(0);
+  });
+
+  it('lets only tokens come that the mask has, after penalties and bias, and draws among them by probability', () => {
+    const vocabulary = 70;
+    const sampler = new Sampler(vocabulary);
+    const logits = Float32Array.from({ length: vocabulary }, (_, id) => (id === 0 ? 50 : 0));
+    // Words of bits: ids 33 and 35, then 64; behind the mask nothing may come.
+    const mask = Int32Array.of(0, (1 << 1) | (1 << 3), 1);
+    const counts = new Map<number, number>();
+    for (let index = 0; index < DRAWS; index += 1) {
+      const id = sampler.sample(logits, parameters({ logitBias: [[35, Math.log(2)]] }), NO_PENALTY_HISTORY, index, mask);
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    const wanted = [33, 35, 64].map((id) => Math.abs((counts.get(id) ?? 0) / DRAWS - (id === 35 ? 0.5 : 0.25)));
+    expect(wanted.every((difference) => difference < FREQUENCY_TOLERANCE)).toBe(true);
+    expect(counts.size).toBe(3);
+    expect(logits[0]).toBe(50);
+    expect(() => sampler.sample(logits, parameters({}), NO_PENALTY_HISTORY, 0, new Int32Array(3))).toThrow('finite');
   });
 
   it('gives the same draw for the same seed and place, and leaves the logits alone', () => {

@@ -1,9 +1,10 @@
 // From one line of logits to a token id. Owns scratch memory, no request state; every draw is a function of its arguments.
-// Order, as in vLLM and Hugging Face: penalties, bias, temperature, min-p, top-k, top-p, typical-p, draw.
+// Order, as in vLLM and Hugging Face: penalties, bias, mask, temperature, min-p, top-k, top-p, typical-p, draw.
 import type { SamplingParameters } from '../messages.ts';
 import { draw } from './draw.ts';
 import { keepBestMass } from './mass.ts';
 import { keepMinP } from './min-p.ts';
+import { applyMask } from './mask.ts';
 import { applyPenalties, hasPenalties, type TokenHistory } from './penalties.ts';
 import { uniform } from './philox.ts';
 import { argmax } from './select.ts';
@@ -25,10 +26,17 @@ export class Sampler {
   /**
    * @param logits One line, [vocabularySize]; left as it is.
    * @param drawIndex Number of tokens that the request produced before: the counter of its random generator.
+   * @param mask Tokens that may come, as `TokenConstraint.mask`; null: all.
    * @throws Error when the largest logit is not finite.
    */
-  sample(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, drawIndex: number): number {
-    const adjusted = this.#adjust(logits, parameters, history);
+  sample(
+    logits: Float32Array,
+    parameters: SamplingParameters,
+    history: TokenHistory,
+    drawIndex: number,
+    mask: Int32Array | null = null,
+  ): number {
+    const adjusted = this.#adjust(logits, parameters, history, mask);
     const bestId = argmax(adjusted);
     const largest = adjusted[bestId];
     if (largest === undefined || !Number.isFinite(largest)) throw new Error('the model gave no finite logits');
@@ -38,12 +46,13 @@ export class Sampler {
     return draw(this.#weights, uniform(parameters.seed, drawIndex));
   }
 
-  #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory): Float32Array {
-    if (!hasPenalties(parameters) && parameters.logitBias.length === 0) return logits;
+  #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, mask: Int32Array | null): Float32Array {
+    if (!hasPenalties(parameters) && parameters.logitBias.length === 0 && mask === null) return logits;
     const adjusted = this.#adjusted;
     adjusted.set(logits);
     applyPenalties(adjusted, parameters, history);
     for (const [id, bias] of parameters.logitBias) adjusted[id] = (adjusted[id] as number) + bias;
+    if (mask !== null) applyMask(adjusted, mask);
     return adjusted;
   }
 

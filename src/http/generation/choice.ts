@@ -39,12 +39,18 @@ export class Choice {
   readonly #detokenizer: IncrementalDetokenizer;
   readonly #stops: StopMatcher;
   #tokenCount = 0;
+  #cachedTokens = 0;
 
   constructor(generation: Generation, options: ChoiceOptions) {
     this.#generation = generation;
     this.#options = options;
     this.#detokenizer = createDetokenizer(options.tokenizer, { continuesText: options.continuesText });
     this.#stops = createStopMatcher(options.stops);
+  }
+
+  /** Prompt tokens that the engine had in its prefix cache; known from the first token on. */
+  get cachedTokens(): number {
+    return this.#cachedTokens;
   }
 
   /** Frees the row by the next step. Idempotent. */
@@ -64,6 +70,9 @@ export class Choice {
 
   #take(event: EngineEvent): ChoiceEvent | null {
     switch (event.kind) {
+      case 'prefix-hit':
+        this.#cachedTokens = event.tokenCount;
+        return null;
       case 'prompt-logprobs':
         return { kind: 'prompt', logprobs: event.values };
       case 'token':

@@ -7,6 +7,8 @@ import type { ServedBase } from '../services.ts';
 export interface Prompt {
   readonly tokenIds: readonly number[];
   readonly text: string;
+  /** Its first token is a BOS that the text does not hold. */
+  readonly hasImpliedBos: boolean;
 }
 
 /**
@@ -25,7 +27,7 @@ export function promptFromText(base: ServedBase, text: string, param: string, op
   const tokenIds = bos === null ? encoded : [bos, ...encoded];
   if (tokenIds.length === 0)
     throw new AppError('invalid_request', `"${param}": got an empty prompt, expected at least one token`, { param });
-  return { tokenIds, text };
+  return { tokenIds, text, hasImpliedBos: bos !== null };
 }
 
 /** @throws AppError `invalid_request` for an empty list or an id outside the vocabulary. */
@@ -36,14 +38,14 @@ export function promptFromTokenIds(base: ServedBase, tokenIds: readonly number[]
   if (outside !== undefined) {
     throw new AppError('invalid_request', `"${param}": got token id ${outside}, expected ids below ${base.vocabularySize}`, { param });
   }
-  return { tokenIds, text: base.tokenizer.decode(tokenIds, { skipSpecial: false }) };
+  return { tokenIds, text: base.tokenizer.decode(tokenIds, { skipSpecial: false }), hasImpliedBos: false };
 }
 
 /** Keeps the last `tokenCount` tokens, as TGI's `truncate` does. */
 export function truncated(base: ServedBase, prompt: Prompt, tokenCount: number): Prompt {
   if (prompt.tokenIds.length <= tokenCount) return prompt;
   const tokenIds = prompt.tokenIds.slice(-tokenCount);
-  return { tokenIds, text: base.tokenizer.decode(tokenIds, { skipSpecial: false }) };
+  return { tokenIds, text: base.tokenizer.decode(tokenIds, { skipSpecial: false }), hasImpliedBos: false };
 }
 
 export interface NewTokenWish {

@@ -1,22 +1,9 @@
-// Fills in sampling parameters and seeds. Surfaces say what they were given; the neutral values stand here once.
+// Seeds of the choices of one request, and the parameters that they share.
 import type { Random } from '../../core/index.ts';
 import type { SamplingParameters } from '../../engine/index.ts';
 
 /** Everything but the seed, which differs between the choices of one request. */
 export type SeedlessSampling = Omit<SamplingParameters, 'seed'>;
-
-/** Greedy, with every filter and penalty off. */
-export const NEUTRAL_SAMPLING: SeedlessSampling = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: [],
-};
 
 /** A fresh seed, unsigned 32-bit. */
 export function randomSeed(random: Random): number {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AdapterLease, AdapterVersion } from '../../adapters/index.ts';
 import { requestId, type TenantId } from '../../core/index.ts';
+import type { Grammar } from '../../text/index.ts';
 import type { AppServices } from '../services.ts';
 import { Choice } from './choice.ts';
 import type { Prompt } from './prompt.ts';
@@ -18,6 +19,8 @@ export interface GenerationSpec {
   readonly stops: readonly string[];
   readonly stopTokenIds: readonly number[];
   readonly sampling: SeedlessSampling;
+  /** Checked before. null: the output is free. */
+  readonly grammar: Grammar | null;
   readonly seed: number;
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
@@ -35,6 +38,7 @@ export class GenerationSession {
   readonly #lease: AdapterLease | null;
   readonly #observer: SessionObserver;
   readonly #choices: Choice[] = [];
+  readonly #leaders: Choice[] = [];
   #started = false;
   #closed = false;
   #generatedTokens = 0;
@@ -59,8 +63,15 @@ export class GenerationSession {
     return this.#generatedTokens;
   }
 
-  add(choice: Choice): void {
+  /** Prompt tokens that were in the engine's prefix cache before this request. What choices of one prompt share among them does not count. */
+  get cachedTokens(): number {
+    return this.#leaders.reduce((total, choice) => total + choice.cachedTokens, 0);
+  }
+
+  /** `leads`: it is the first of its prompt. */
+  add(choice: Choice, leads: boolean): void {
     this.#choices.push(choice);
+    if (leads) this.#leaders.push(choice);
   }
 
   /** Surfaces report each token here as they take it. */
@@ -112,10 +123,12 @@ export function submitAll(services: AppServices, session: GenerationSession, ten
         maxNewTokens,
         stopTokenIds: spec.stopTokenIds,
         sampling: { ...spec.sampling, seed: choiceSeed(spec.seed, choiceIndex) },
+        ...(spec.grammar !== null && { grammar: spec.grammar }),
         logprobs: spec.logprobs,
         promptLogprobs: spec.promptLogprobs,
       });
-      session.add(new Choice(generation, { tokenizer, stops: spec.stops, stopTokenIds: spec.stopTokenIds, maxNewTokens, continuesText }));
+      const choice = new Choice(generation, { tokenizer, stops: spec.stops, stopTokenIds: spec.stopTokenIds, maxNewTokens, continuesText });
+      session.add(choice, choiceIndex === 0);
     }
   }
 }

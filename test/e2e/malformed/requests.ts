@@ -91,7 +91,7 @@ const COMPLETIONS: readonly Row[] = [
   ['unknown stream options', { stream: true, stream_options: { colour: 'red' } }, 'colour'],
   ['an unknown parameter', { temprature: 0.5 }, 'temprature'],
   ['a parameter that is not supported: suffix', { suffix: 'the end' }, 'suffix'],
-  ['a parameter that is not supported: guided_json', { guided_json: {} }, 'guided_json'],
+  ['a grammar that cannot be compiled', { guided_regex: '(a' }, 'guided_regex'],
   ['a parameter that is not supported: prompt_logprobs', { prompt_logprobs: 3 }, 'prompt_logprobs'],
   ['a wish to store', { store: true }, 'store'],
   ['a model that is a number', { model: 7 }, 'model'],
@@ -141,7 +141,7 @@ const GENERATE: readonly Row[] = [
   ['too many stop texts', { parameters: { stop: Array.from({ length: 100 }, () => 's') } }, 'stop'],
   ['another place to load from', { parameters: { adapter_id: 'certain', adapter_source: 's3' } }, 'adapter_source'],
   ['a token for the hub', { parameters: { adapter_id: 'certain', api_token: 'hf_x' } }, 'api_token'],
-  ['a grammar', { parameters: { grammar: { type: 'json', value: {} } } }, 'grammar'],
+  ['a grammar that cannot be kept to', { parameters: { grammar: { type: 'json', value: { not: {} } } } }, 'grammar'],
   ['a watermark', { parameters: { watermark: true } }, 'watermark'],
   ['an unknown adapter', { parameters: { adapter_id: 'nobody' } }, NO_ADAPTER, 404],
 ];

@@ -8,7 +8,12 @@ import { toAppError } from '../../plugins/error-handler.ts';
 import { sseData } from '../../sse.ts';
 import { renderError } from '../../surface.ts';
 
-export const Usage = Type.Object({ prompt_tokens: Type.Integer(), completion_tokens: Type.Integer(), total_tokens: Type.Integer() });
+export const Usage = Type.Object({
+  prompt_tokens: Type.Integer(),
+  completion_tokens: Type.Integer(),
+  total_tokens: Type.Integer(),
+  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
+});
 
 export const FinishReason = Type.Union([Type.Literal('stop'), Type.Literal('length')]);
 
@@ -16,7 +21,12 @@ export const STREAM_DONE = sseData('[DONE]');
 
 export function usageOf(promptTokens: number, session: GenerationSession) {
   const completionTokens = session.generatedTokens;
-  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: session.cachedTokens },
+  };
 }
 
 export function finishReason(end: EndCause): 'stop' | 'length' {

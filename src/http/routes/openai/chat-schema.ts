@@ -31,7 +31,6 @@ export const ChatBody = Type.Object(
     max_completion_tokens: Type.Optional(newTokens),
     logprobs: Type.Optional(Type.Boolean()),
     top_logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.logprobs })),
-    response_format: Type.Optional(Type.Object({ type: Type.Literal('text') }, { additionalProperties: false })),
     modalities: Type.Optional(Type.Array(Type.Literal('text'), { minItems: 1, maxItems: 1 })),
   },
   { additionalProperties: false },

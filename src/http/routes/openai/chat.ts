@@ -1,8 +1,10 @@
 // POST /v1/chat/completions: the base model's own chat template, then the same generation as everywhere, whole or as a stream.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../../core/index.ts';
+import type { Grammar } from '../../../text/index.ts';
 import { OPENAI_ERRORS } from '../../error-schemas.ts';
 import { finishAll, type FinishedChoice } from '../../generation/finished-choice.ts';
+import { checkedGrammar } from '../../generation/grammar.ts';
 import { mergeEvents } from '../../generation/merge-events.ts';
 import { newTokenCount, promptFromText } from '../../generation/prompt.ts';
 import { adapterPart } from '../../generation/reference.ts';
@@ -19,6 +21,7 @@ import { answerHead, finishReason, STREAM_DONE, streamFailure, usageOf, type Ans
 import { ChatAnswer, ChatBody, type Message } from './chat-schema.ts';
 import { chatLogprob, type ChatLogprob, type TokenNaming } from './logprobs.ts';
 import { samplingOf, stopsOf, stopTokenIdsOf } from './request-fields.ts';
+import { grammarWishes } from './structured-output.ts';
 
 interface ChatCall {
   readonly body: ChatBody;
@@ -44,8 +47,10 @@ async function chat(services: AppServices, metrics: Metrics, request: FastifyReq
   const { base } = services;
   let promptTokens = 0;
   const reference = adapterPart(base.id, body.model);
-  const session = startGeneration({ services, metrics, reply, tenant: principalOf(request).tenant, reference }, () => {
-    const spec = specOf(services, body);
+  const { tenant } = principalOf(request);
+  const grammar = await checkedGrammar(services, tenant, grammarWishes(body), body.ignore_eos);
+  const session = startGeneration({ services, metrics, reply, tenant, reference }, () => {
+    const spec = specOf(services, body, grammar);
     promptTokens = spec.prompts[0]?.tokenIds.length ?? 0;
     return spec;
   });
@@ -77,7 +82,7 @@ function checkCombinations(body: ChatBody): void {
   }
 }
 
-function specOf(services: AppServices, body: ChatBody): GenerationSpec {
+function specOf(services: AppServices, body: ChatBody, grammar: Grammar | null): GenerationSpec {
   const { base } = services;
   const prompt = promptFromText(base, renderedConversation(base, body.messages), 'messages', { bos: false });
   const wish = {
@@ -93,6 +98,7 @@ function specOf(services: AppServices, body: ChatBody): GenerationSpec {
     stops: stopsOf(body),
     stopTokenIds: stopTokenIdsOf(base, body),
     sampling: samplingOf(base, body),
+    grammar,
     seed: body.seed ?? randomSeed(services.random),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : null,
     promptLogprobs: null,

@@ -1,5 +1,6 @@
 // A completion request decided: which prompts, how many rows, which log probabilities. Both forms of the answer build on it.
 import { AppError } from '../../../core/index.ts';
+import type { Grammar } from '../../../text/index.ts';
 import { newTokenCount, promptFromText, promptFromTokenIds, type Prompt } from '../../generation/prompt.ts';
 import { randomSeed } from '../../generation/sampling.ts';
 import type { GenerationSpec } from '../../generation/session.ts';
@@ -49,7 +50,7 @@ export function promptsOf(base: ServedBase, body: CompletionBody): readonly Prom
   });
 }
 
-export function specOf(services: AppServices, body: CompletionBody, prompts: readonly Prompt[]): GenerationSpec {
+export function specOf(services: AppServices, body: CompletionBody, prompts: readonly Prompt[], grammar: Grammar | null): GenerationSpec {
   const { base } = services;
   const choicesPerPrompt = body.best_of ?? body.n ?? 1;
   checkRowCount(prompts.length, choicesPerPrompt, 'prompt');
@@ -64,6 +65,7 @@ export function specOf(services: AppServices, body: CompletionBody, prompts: rea
     stops: stopsOf(body),
     stopTokenIds: stopTokenIdsOf(base, body),
     sampling: samplingOf(base, body),
+    grammar,
     seed: body.seed ?? randomSeed(services.random),
     logprobs: needsRanking ? (logprobs ?? 0) : logprobs,
     // The engine takes a request for no new tokens only to score the prompt.

@@ -58,7 +58,7 @@ function* piecesOf(call: CompletionCall, stream: ChoiceStream, event: ChoiceEven
     const values = event.kind === 'prompt' ? event.logprobs : [];
     yield {
       text: stream.prompt.text,
-      logprobs: wantsLogprobs ? stream.writer.prompt(stream.prompt.tokenIds, values) : null,
+      logprobs: wantsLogprobs ? stream.writer.prompt(stream.prompt, values) : null,
       finish_reason: null,
     };
   }

@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OPENAI_ERRORS } from '../../error-schemas.ts';
 import { bestChoices, finishAll, type FinishedChoice } from '../../generation/finished-choice.ts';
+import { checkedGrammar } from '../../generation/grammar.ts';
 import type { Prompt } from '../../generation/prompt.ts';
 import { adapterPart } from '../../generation/reference.ts';
 import type { GenerationSession } from '../../generation/session.ts';
@@ -16,6 +17,7 @@ import { checkCombinations, logprobsWriter, promptsOf, specOf, type CompletionCa
 import { CompletionAnswer, CompletionBody } from './completions-schema.ts';
 import { streamCompletion } from './completions-stream.ts';
 import { joinLogprobs } from './logprobs.ts';
+import { grammarWishes } from './structured-output.ts';
 
 export function registerCompletionsRoute(app: App, services: AppServices, metrics: Metrics): void {
   const schema = {
@@ -33,10 +35,12 @@ async function complete(services: AppServices, metrics: Metrics, request: Fastif
   checkCombinations(body);
   const { base } = services;
   const reference = adapterPart(base.id, body.model);
+  const { tenant } = principalOf(request);
+  const grammar = await checkedGrammar(services, tenant, grammarWishes(body), body.ignore_eos);
   let prompts: readonly Prompt[] = [];
-  const session = startGeneration({ services, metrics, reply, tenant: principalOf(request).tenant, reference }, () => {
+  const session = startGeneration({ services, metrics, reply, tenant, reference }, () => {
     prompts = promptsOf(base, body);
-    return specOf(services, body, prompts);
+    return specOf(services, body, prompts, grammar);
   });
   const head = answerHead('cmpl', services.clock.now(), body.model || base.id);
   const call: CompletionCall = { base, body, prompts, n: body.n ?? 1, head };
@@ -77,7 +81,7 @@ function wholeChoice(call: CompletionCall, prompt: Prompt, choice: FinishedChoic
   const text = echoed + choice.text;
   if (body.logprobs === undefined) return { index, text, logprobs: null, finish_reason };
   const writer = logprobsWriter(call, prompt);
-  const prefix = body.echo === true ? [writer.prompt(prompt.tokenIds, choice.promptLogprobs)] : [];
+  const prefix = body.echo === true ? [writer.prompt(prompt, choice.promptLogprobs)] : [];
   const parts = choice.tokens.map((token) => writer.token(token.tokenId, token.logprob));
   return { index, text, logprobs: joinLogprobs([...prefix, ...parts]), finish_reason };
 }

@@ -2,6 +2,7 @@
 import { Type, type Static } from 'typebox';
 import type { TokenLogprob } from '../../../engine/index.ts';
 import type { Tokenizer } from '../../../text/index.ts';
+import type { Prompt } from '../../generation/prompt.ts';
 import { OffsetCounter, tokenText } from '../../generation/token-text.ts';
 
 /** JSON has no infinity; vLLM writes the same floor. */
@@ -54,21 +55,25 @@ export class CompletionLogprobsWriter {
     this.#offsets = new OffsetCounter(naming.tokenizer, { start, countSpecial: false });
   }
 
-  prompt(tokenIds: readonly number[], values: readonly (TokenLogprob | null)[]): CompletionLogprobs {
-    return joinLogprobs(tokenIds.map((tokenId, index) => this.#entry(this.#promptOffsets, tokenId, values[index] ?? null)));
+  prompt({ tokenIds, hasImpliedBos }: Prompt, values: readonly (TokenLogprob | null)[]): CompletionLogprobs {
+    const entry = (tokenId: number, index: number): CompletionLogprobs => {
+      const offset = index === 0 && hasImpliedBos ? 0 : this.#promptOffsets.next(tokenId).offset;
+      return this.#entry(offset, tokenId, values[index] ?? null);
+    };
+    return joinLogprobs(tokenIds.map(entry));
   }
 
   token(tokenId: number, value: TokenLogprob | null): CompletionLogprobs {
-    return this.#entry(this.#offsets, tokenId, value);
+    return this.#entry(this.#offsets.next(tokenId).offset, tokenId, value);
   }
 
-  #entry(offsets: OffsetCounter, tokenId: number, value: TokenLogprob | null): CompletionLogprobs {
+  #entry(offset: number, tokenId: number, value: TokenLogprob | null): CompletionLogprobs {
     const name = tokenName(this.#naming, tokenId);
     return {
       tokens: [name],
       token_logprobs: [value === null ? null : finite(value.logprob)],
       top_logprobs: [value === null ? null : this.#top(name, value)],
-      text_offset: [offsets.next(tokenId).offset],
+      text_offset: [offset],
     };
   }
 

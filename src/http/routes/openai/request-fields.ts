@@ -1,10 +1,11 @@
 // Fields that completions and chat share: schema and meaning together. Everything a client may set is bounded here or in limits.ts.
 import { Type, type Static } from 'typebox';
 import { AppError } from '../../../core/index.ts';
+import { NEUTRAL_SAMPLING } from '../../../engine/index.ts';
 import type { SeedlessSampling } from '../../generation/sampling.ts';
-import { NEUTRAL_SAMPLING } from '../../generation/sampling.ts';
 import { LIMITS } from '../../limits.ts';
 import type { ServedBase } from '../../services.ts';
+import { structuredOutputFields } from './structured-output.ts';
 
 const label = Type.String({ maxLength: LIMITS.labelCharacters });
 
@@ -64,6 +65,7 @@ export const commonFields = {
     ),
   ),
   ...samplingFields,
+  ...structuredOutputFields,
   ...harmlessFields,
 };
 

@@ -3,6 +3,7 @@ import type { TokenLogprob } from '../../../engine/index.ts';
 import type { EndCause } from '../../generation/choice.ts';
 import type { FinishedChoice, GeneratedToken } from '../../generation/finished-choice.ts';
 import { bestChoices } from '../../generation/finished-choice.ts';
+import { choiceSeed } from '../../generation/sampling.ts';
 import { mergeEvents } from '../../generation/merge-events.ts';
 import type { GenerationSession } from '../../generation/session.ts';
 import { tokenText } from '../../generation/token-text.ts';
@@ -14,15 +15,20 @@ import type { PrefillToken, TgiToken } from './generate-schema.ts';
 const LOWEST_LOGPROB = -9999;
 
 export function wholeAnswer(call: GenerateCall, finished: readonly FinishedChoice[]) {
+  const seeds = new Map(finished.map((choice, index) => [choice, call.seed === null ? null : choiceSeed(call.seed, index)]));
+  const seedOf = (choice: FinishedChoice): number | null => seeds.get(choice) ?? null;
   const [best, ...others] = bestChoices(finished, finished.length);
   if (best === undefined) throw new Error('a generation without any choice');
   const generated_text = fullText(call, best.text);
   if (call.parameters.details !== true) return { generated_text };
-  const alternatives = others.map((choice) => ({ ...sequenceOf(call, choice), generated_text: fullText(call, choice.text) }));
+  const alternatives = others.map((choice) => ({
+    ...sequenceOf(call, choice, seedOf(choice)),
+    generated_text: fullText(call, choice.text),
+  }));
   return {
     generated_text,
     details: {
-      ...sequenceOf(call, best),
+      ...sequenceOf(call, best, seedOf(best)),
       prompt_tokens: call.prompt.tokenIds.length,
       ...(alternatives.length > 0 && { best_of_sequences: alternatives }),
     },
@@ -33,12 +39,13 @@ function fullText(call: GenerateCall, text: string): string {
   return call.parameters.return_full_text === true ? call.prompt.text + text : text;
 }
 
-function sequenceOf(call: GenerateCall, choice: FinishedChoice) {
+/** `seed` repeats this sequence alone. */
+function sequenceOf(call: GenerateCall, choice: FinishedChoice, seed: number | null) {
   const topCount = call.parameters.top_n_tokens ?? 0;
   return {
     finish_reason: finishReason(choice.end),
     generated_tokens: choice.tokens.length,
-    seed: call.seed,
+    seed,
     prefill: prefillOf(call, choice.promptLogprobs),
     tokens: choice.tokens.map((token) => tgiToken(call, token)),
     ...(topCount > 0 && { top_tokens: choice.tokens.map((token) => topTokens(call, token.logprob)) }),
@@ -101,11 +108,13 @@ export async function* streamAnswer(call: GenerateCall, session: GenerationSessi
   }
 }
 
+/** TGI and LoRAX name the length of the prompt differently; each client wants its own. */
 function finalDetails(call: GenerateCall, end: EndCause, generatedTokens: number) {
   return {
     finish_reason: finishReason(end),
     generated_tokens: generatedTokens,
     seed: call.seed,
     input_length: call.prompt.tokenIds.length,
+    prompt_tokens: call.prompt.tokenIds.length,
   };
 }

@@ -1,7 +1,10 @@
 // A TGI request decided: parameters from both places joined, sampling as TGI understands it, and what the engine is asked for.
 import { AppError } from '../../../core/index.ts';
+import { NEUTRAL_SAMPLING } from '../../../engine/index.ts';
+import { JSON_OBJECT_GRAMMAR, jsonSchemaGrammar, textGrammar, type Grammar } from '../../../text/index.ts';
+import type { GrammarWish } from '../../generation/grammar.ts';
 import { newTokenCount, promptFromText, truncated, type Prompt } from '../../generation/prompt.ts';
-import { NEUTRAL_SAMPLING, randomSeed, type SeedlessSampling } from '../../generation/sampling.ts';
+import { randomSeed, type SeedlessSampling } from '../../generation/sampling.ts';
 import type { GenerationSpec } from '../../generation/session.ts';
 import type { AppServices, ServedBase } from '../../services.ts';
 import { PARAMETER_NAMES, type GenerateBody, type Parameters } from './generate-schema.ts';
@@ -64,7 +67,7 @@ export function callOf(services: AppServices, text: string, parameters: Paramete
   };
 }
 
-export function specOf(call: GenerateCall, streams: boolean): GenerationSpec {
+export function specOf(call: GenerateCall, streams: boolean, grammar: Grammar | null): GenerationSpec {
   const { base, parameters, prompt, bestOf } = call;
   const wish = { asked: parameters.max_new_tokens, standard: DEFAULT_NEW_TOKENS, param: 'max_new_tokens' };
   const needsLogprobs = streams || parameters.details === true || parameters.top_n_tokens !== undefined || bestOf > 1;
@@ -74,12 +77,27 @@ export function specOf(call: GenerateCall, streams: boolean): GenerationSpec {
     maxNewTokens: [newTokenCount(base, prompt.tokenIds.length, wish)],
     output: 'continuation',
     stops: [parameters.stop ?? []].flat(),
-    stopTokenIds: base.stopTokenIds,
+    stopTokenIds: parameters.ignore_eos_token === true ? [] : base.stopTokenIds,
     sampling: samplingOf(parameters),
+    grammar,
     seed: call.seed ?? 0,
     logprobs: needsLogprobs ? (parameters.top_n_tokens ?? 0) : null,
     promptLogprobs: parameters.decoder_input_details === true ? 0 : null,
   };
+}
+
+/** TGI's `grammar` and LoRAX's `response_format`. */
+export function grammarWishes({ grammar, response_format: format }: Parameters): readonly GrammarWish[] {
+  const schemaOrAny = (schema: object | undefined, param: string): Grammar =>
+    schema === undefined ? JSON_OBJECT_GRAMMAR : jsonSchemaGrammar(schema, param);
+  const wishes: GrammarWish[] = [];
+  if (grammar !== undefined) {
+    const make = (): Grammar =>
+      grammar.type === 'regex' ? textGrammar('regex', grammar.value, 'grammar') : schemaOrAny(grammar.value, 'grammar');
+    wishes.push({ param: 'grammar', make });
+  }
+  if (format !== undefined) wishes.push({ param: 'response_format', make: () => schemaOrAny(format.schema, 'response_format') });
+  return wishes;
 }
 
 /** As in TGI: a sampling field asks for sampling even when `do_sample` is false; temperature 0 is greedy. */

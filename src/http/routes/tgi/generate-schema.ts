@@ -4,6 +4,18 @@ import { LIMITS } from '../../limits.ts';
 
 const stopText = Type.String({ minLength: 1, maxLength: LIMITS.stopCharacters });
 
+const TgiGrammar = Type.Union(
+  [
+    Type.Object({ type: Type.Literal('json'), value: Type.Object({}, { additionalProperties: true }) }, { additionalProperties: false }),
+    Type.Object(
+      { type: Type.Literal('json_object'), value: Type.Optional(Type.Object({}, { additionalProperties: true })) },
+      { additionalProperties: false },
+    ),
+    Type.Object({ type: Type.Literal('regex'), value: Type.String() }, { additionalProperties: false }),
+  ],
+  { description: '{"type": "json" or "json_object", "value": a JSON schema} or {"type": "regex", "value": a text}' },
+);
+
 const parameterFields = {
   adapter_id: Type.Optional(Type.String({ maxLength: LIMITS.labelCharacters, description: 'Adapter reference; the same as ?adapter=' })),
   max_new_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.newTokens, description: 'default 100' })),
@@ -14,6 +26,7 @@ const parameterFields = {
   min_p: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
   repetition_penalty: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })),
   frequency_penalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
+  ignore_eos_token: Type.Optional(Type.Boolean({ description: 'LoRAX: goes on to max_new_tokens' })),
   do_sample: Type.Optional(Type.Boolean({ description: 'default: false, or true when a sampling field is set' })),
   seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
   stop: Type.Optional(
@@ -27,6 +40,13 @@ const parameterFields = {
   decoder_input_details: Type.Optional(Type.Boolean({ description: 'With details: log probabilities of the prompt' })),
   top_n_tokens: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.logprobs })),
   best_of: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.choiceCount })),
+  grammar: Type.Optional(TgiGrammar),
+  response_format: Type.Optional(
+    Type.Object(
+      { type: Type.Literal('json_object'), schema: Type.Optional(Type.Object({}, { additionalProperties: true })) },
+      { additionalProperties: false, description: 'LoRAX: {"type": "json_object", "schema": …}' },
+    ),
+  ),
   watermark: Type.Optional(Type.Literal(false)),
 };
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { TGI_ERRORS } from '../../error-schemas.ts';
 import { finishAll } from '../../generation/finished-choice.ts';
+import { checkedGrammar } from '../../generation/grammar.ts';
 import { chooseReference } from '../../generation/reference.ts';
 import type { GenerationSession } from '../../generation/session.ts';
 import { startGeneration } from '../../generation/start.ts';
@@ -14,7 +15,7 @@ import type { App, AppServices } from '../../services.ts';
 import { sendEvents, sseData } from '../../sse.ts';
 import { renderError } from '../../surface.ts';
 import { streamAnswer, wholeAnswer } from './generate-answer.ts';
-import { callOf, checkParameters, inputsOf, parametersOf, specOf, type GenerateCall } from './generate-call.ts';
+import { callOf, checkParameters, grammarWishes, inputsOf, parametersOf, specOf, type GenerateCall } from './generate-call.ts';
 import { GenerateAnswer, GenerateBody, GenerateQuery } from './generate-schema.ts';
 
 interface Deps {
@@ -59,7 +60,7 @@ export function registerGenerateRoutes(app: App, services: AppServices, metrics:
 }
 
 async function answerWhole(deps: Deps, input: GenerateInput) {
-  const { session, call } = start(deps, input, false);
+  const { session, call } = await start(deps, input, false);
   try {
     return wholeAnswer(call, await finishAll(session));
   } finally {
@@ -68,7 +69,7 @@ async function answerWhole(deps: Deps, input: GenerateInput) {
 }
 
 async function answerStreamed(deps: Deps, input: GenerateInput): Promise<void> {
-  const { session, call } = start(deps, input, true);
+  const { session, call } = await start(deps, input, true);
   try {
     const renderFailure = (error: unknown): string[] => [sseData(renderError(toAppError(error, input.request), 'tgi').body)];
     await sendEvents(input.reply, streamAnswer(call, session), { renderFailure });
@@ -78,17 +79,22 @@ async function answerStreamed(deps: Deps, input: GenerateInput): Promise<void> {
   }
 }
 
-function start(deps: Deps, input: GenerateInput, streams: boolean): { readonly session: GenerationSession; readonly call: GenerateCall } {
+async function start(
+  deps: Deps,
+  input: GenerateInput,
+  streams: boolean,
+): Promise<{ readonly session: GenerationSession; readonly call: GenerateCall }> {
   const { services, metrics } = deps;
   const text = inputsOf(input.body);
   const parameters = parametersOf(input.body);
   checkParameters(parameters, streams);
   const reference = chooseReference(services.base.id, input.adapter, parameters.adapter_id);
   let decided: GenerateCall | null = null;
-  const tenant = principalOf(input.request).tenant;
+  const { tenant } = principalOf(input.request);
+  const grammar = await checkedGrammar(services, tenant, grammarWishes(parameters));
   const session = startGeneration({ services, metrics, reply: input.reply, tenant, reference }, () => {
     decided = callOf(services, text, parameters);
-    return specOf(decided, streams);
+    return specOf(decided, streams, grammar);
   });
   if (decided === null) throw new Error('the generation started without a spec');
   return { session, call: decided };

@@ -42,7 +42,10 @@ export function registerTokenizeRoutes(app: App, services: AppServices): void {
     if (text === undefined || (inputs !== undefined && prompt !== undefined)) {
       throw new AppError('invalid_request', 'expected exactly one of "inputs" (TGI) and "prompt" (vLLM)', { param: 'inputs' });
     }
-    const encoded = text === '' ? { tokenIds: [], text } : promptFromText(base, text, inputs === undefined ? 'prompt' : 'inputs', { bos });
+    const encoded =
+      text === ''
+        ? { tokenIds: [], text, hasImpliedBos: false }
+        : promptFromText(base, text, inputs === undefined ? 'prompt' : 'inputs', { bos });
     if (inputs !== undefined) return tgiTokens(base, encoded);
     return { tokens: [...encoded.tokenIds], count: encoded.tokenIds.length, max_model_len: base.maxContext };
   });
@@ -59,13 +62,11 @@ export function registerTokenizeRoutes(app: App, services: AppServices): void {
 
 function tgiTokens(base: ServedBase, prompt: Prompt): Static<typeof TgiTokens> {
   const counter = new OffsetCounter(base.tokenizer, { start: 0, countSpecial: true });
-  // BOS stands for no character of the input.
-  const bosCount = base.tokenizer.addBos && prompt.tokenIds[0] === base.tokenizer.bosTokenId ? 1 : 0;
   const characters = Array.from(prompt.text);
   let position = 0;
   return prompt.tokenIds.map((id, index) => {
     const start = position;
-    if (index >= bosCount) position += Array.from(counter.next(id).completed).length;
+    if (index > 0 || !prompt.hasImpliedBos) position += Array.from(counter.next(id).completed).length;
     return { id, text: characters.slice(start, position).join(''), start, stop: position };
   });
 }
