@@ -1,4 +1,11 @@
-export { compileDecoder, type CompiledDecoder, type CompileOptions, type LoraSupport, type Precision, type RowWise } from './compile-decoder.ts';
+export {
+  compileDecoder,
+  type CompiledDecoder,
+  type CompileOptions,
+  type LoraSupport,
+  type Precision,
+  type RowWise,
+} from './compile-decoder.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';

@@ -1,5 +1,5 @@
 // The one table of settings: key, kind, default, meaning. Types, flags, environment names and the printed list all come from it.
-import { byteSize, httpUrl, integer, oneOf, orWord, text, type ValueKind } from './value-kinds.ts';
+import { byteSize, decimal, httpUrl, integer, oneOf, orWord, text, type ValueKind } from './value-kinds.ts';
 
 interface SettingRow<T> {
   readonly kind: ValueKind<T>;
@@ -24,18 +24,34 @@ export const SETTING_ROWS = {
   model: setting(text(), 'smollm2-135m-instruct', 'id of the base model to serve'),
   samplesDir: setting(orWord(text(), 'none'), 'adapters/samples', 'folder of sample adapters that every tenant may use'),
   device: setting(oneOf('auto', 'cpu', 'webgpu', 'cuda'), 'auto', 'where the model runs'),
-  precision: setting(oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'), 'auto', 'precision of the base weights'),
+  precision: setting(
+    oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'),
+    'auto',
+    'precision of the base weights; auto is int8, w8a8 the fastest',
+  ),
   prefillPrecision: setting(
     oneOf('auto', 'same', 'fp32'),
     'auto',
     'precision of long prompts; auto is fp32 where the processor has no VNNI and memory is ample',
+  ),
+  kvPrecision: setting(
+    oneOf('fp32', 'int8'),
+    'fp32',
+    'precision of cached keys and values; int8 holds four times the positions in the same memory, but reads long prompts slower',
   ),
   threadCount: setting(orWord(integer(1, 1024), 'auto'), null, 'threads of ONNX Runtime'),
   maxBatch: setting(integer(1, 1024), 16, 'rows of the running batch'),
   maxContext: setting(orWord(integer(16, 1_048_576), 'auto'), null, 'positions of one request; auto is the limit of the model'),
   maxWaiting: setting(integer(0, 1_000_000), 1024, 'requests that may wait for a row; more are answered 503'),
   prefillChunk: setting(integer(1, 4096), 128, 'prompt tokens of one call of the model'),
+  maxStretch: setting(decimal(1, 100), 2.3, 'how many times longer the time between tokens may get while prompts are read'),
+  speculation: setting(
+    oneOf('off', 'prompt-lookup'),
+    'off',
+    'drafts for a request that runs alone, from its own text; the output is the same',
+  ),
   kvCacheBytes: setting(byteSize(MIB, 64 * TIB), 2 * GIB, 'memory for keys and values'),
+  prefixCacheBytes: setting(byteSize(0, 64 * TIB), 256 * MIB, 'memory for beginnings of prompts that may come again; 0 keeps none'),
   adapterHostBytes: setting(byteSize(MIB, 64 * TIB), 512 * MIB, 'memory for adapters that no request uses now'),
   adapterMaxRank: setting(integer(1, 4096), 256, 'largest rank of an adapter'),
   mergedMax: setting(integer(0, 64), 1, 'adapters that may be merged into a session of their own'),

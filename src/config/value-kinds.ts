@@ -32,6 +32,17 @@ export function integer(minimum: number, maximum: number): ValueKind<number> {
   };
 }
 
+export function decimal(minimum: number, maximum: number): ValueKind<number> {
+  return {
+    rule: `a number from ${minimum} to ${maximum}`,
+    read: (raw) => {
+      const value = typeof raw === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(raw) ? Number(raw) : raw;
+      return typeof value === 'number' && value >= minimum && value <= maximum ? value : undefined;
+    },
+    write: String,
+  };
+}
+
 export function byteSize(minimumBytes: number, maximumBytes: number): ValueKind<number> {
   return {
     rule: `${BYTE_SIZE_RULE}, from ${formatByteSize(minimumBytes)} to ${formatByteSize(maximumBytes)}`,

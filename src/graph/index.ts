@@ -9,6 +9,7 @@ export {
   type QuantisedPart,
   recipeKey,
   recipeShape,
+  type RowPart,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';
@@ -19,7 +20,12 @@ export { fuseProjections } from './passes/fuse-projections.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
 export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
 export type { LoraGroup } from './passes/lora-group.ts';
+export { observeInputs } from './passes/observe-inputs.ts';
 export { packAttention } from './passes/pack-attention.ts';
 export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
+export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
+export { quantiseRows } from './passes/quantise-rows.ts';
+export { smoothInputs } from './passes/smooth-inputs.ts';
+export { tryRows } from './passes/try-rows.ts';
 export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

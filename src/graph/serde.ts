@@ -145,7 +145,8 @@ function inlineRecipe(type: ElementType, shape: readonly number[], bytes: Uint8A
       return { kind: 'values', shape, values: new Int32Array(buffer) };
     case 'uint8':
       return { kind: 'values', shape, values: new Uint8Array(buffer) };
+    case 'int8':
     case 'bool':
-      throw new Error('constants of type bool are not supported');
+      throw new Error(`constants of type ${type} are not supported`);
   }
 }

@@ -1,7 +1,7 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compileDecoder, type CompiledDecoder } from '../architectures/index.ts';
+import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
 import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
@@ -11,15 +11,20 @@ import {
   type CompiledModel,
   GRAPH_PROFILES,
   type GraphProfile,
+  KV_PRECISIONS,
+  type KvPrecision,
   type LoraInputGroup,
   type Precision,
 } from './compiled-model.ts';
+import { readCalibration } from './calibration/calibration.ts';
+import { kvScales } from './calibration/kv-scales.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
+import { chosenRowWise } from './row-wise/row-wise-groups.ts';
 import { writeWeightsFile } from './weights-file.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-const COMPILER_VERSION = 1;
+const COMPILER_VERSION = 3;
 
 const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -35,10 +40,12 @@ interface Manifest {
   readonly compilerVersion: number;
   readonly baseDigest: Digest;
   readonly precision: Precision;
+  /** Projection groups that this base's calibration chose for integers; none but for w8a8. */
+  readonly rowWise: readonly string[];
   readonly shape: CompiledModel['shape'];
   readonly weightsBytes: number;
   readonly weights: readonly WeightEntry[];
-  readonly graphs: Readonly<Record<GraphProfile, ManifestGraph>>;
+  readonly graphs: Readonly<Record<KvPrecision, Readonly<Record<GraphProfile, ManifestGraph>>>>;
 }
 
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
@@ -47,25 +54,37 @@ export async function ensureCompiled(
   precision: Precision,
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
-  return (await openCompiled(model.folder, precision, model.record.digest)) ?? compile(model, precision, onProgress);
+  return (await openCompiled(model.folder, precision, 'fp32', model.record.digest)) ?? compile(model, precision, onProgress);
 }
 
-/** The compiled form if it is whole and current, else null. `baseDigest` absent: that of the manifest. */
-export async function openCompiled(modelFolder: string, precision: Precision, baseDigest?: Digest): Promise<CompiledModel | null> {
+/**
+ * The compiled form, with graphs over a cache of that precision, if it is whole and current, else null. An int8 cache needs the package's
+ * calibration as well. `baseDigest` absent: that of the manifest.
+ */
+export async function openCompiled(
+  modelFolder: string,
+  precision: Precision,
+  kv: KvPrecision,
+  baseDigest?: Digest,
+): Promise<CompiledModel | null> {
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
   if (!manifest || manifest.precision !== precision || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
-    ...GRAPH_PROFILES.map((profile): readonly [string, number] => [manifest.graphs[profile].file, manifest.graphs[profile].bytes]),
+    ...Object.values(manifest.graphs)
+      .flatMap(Object.values<ManifestGraph>)
+      .map(({ file, bytes }): readonly [string, number] => [file, bytes]),
   ];
   for (const [file, bytes] of expected) {
     const entry = await stat(join(folder, file)).catch(() => null);
     if (entry?.size !== bytes) return null;
   }
+  const calibration = kv === 'int8' ? await readCalibration(modelFolder, manifest.baseDigest) : null;
+  if (kv === 'int8' && !calibration) return null;
   const graph = (profile: GraphProfile): CompiledGraph => ({
-    ...manifest.graphs[profile],
-    path: join(folder, manifest.graphs[profile].file),
+    ...manifest.graphs[kv][profile],
+    path: join(folder, manifest.graphs[kv][profile].file),
   });
   return {
     precision,
@@ -73,6 +92,7 @@ export async function openCompiled(modelFolder: string, precision: Precision, ba
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
     graphs: { none: graph('none'), linear: graph('linear'), full: graph('full') },
+    kvScales: calibration && kvScales(calibration),
   };
 }
 
@@ -105,11 +125,11 @@ async function compile(
   } catch (error) {
     await rm(work, { recursive: true, force: true });
     // Another process may have finished the same work in between.
-    const finished = await openCompiled(model.folder, precision, model.record.digest);
+    const finished = await openCompiled(model.folder, precision, 'fp32', model.record.digest);
     if (finished) return finished;
     throw error;
   }
-  const compiled = await openCompiled(model.folder, precision, model.record.digest);
+  const compiled = await openCompiled(model.folder, precision, 'fp32', model.record.digest);
   if (!compiled) throw new Error(`the compiled model in ${target} cannot be read back`);
   return compiled;
 }
@@ -121,22 +141,32 @@ async function writeCompiled(
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
   const { config } = model;
-  const decoders = GRAPH_PROFILES.map((profile) => ({
-    profile,
-    ...compileDecoder(config, { precision, lora: profile, maxContext: config.maxContext }),
-  }));
+  const rowWise = precision === 'w8a8' ? await calibratedRowWise(model) : undefined;
+  const target = {
+    precision: precision === 'w8a8' ? 'int8' : precision,
+    ...(rowWise && { rowWise }),
+    maxContext: config.maxContext,
+  } as const;
+  const decoders = KV_PRECISIONS.flatMap((kv) =>
+    GRAPH_PROFILES.map((profile) => ({
+      kv,
+      profile,
+      ...compileDecoder(config, { ...target, lora: profile, kv }),
+    })),
+  );
   const weights = await writeWeights(
     model,
     join(folder, WEIGHTS_FILE),
     decoders.flatMap(({ graph }) => storedWeights(graph)),
     onProgress,
   );
-  const graphs: Partial<Record<GraphProfile, ManifestGraph>> = {};
-  for (const decoder of decoders) graphs[decoder.profile] = await writeGraph(decoder, folder, weights.place);
+  const graphs: Record<KvPrecision, Partial<Record<GraphProfile, ManifestGraph>>> = { fp32: {}, int8: {} };
+  for (const decoder of decoders) graphs[decoder.kv][decoder.profile] = await writeGraph(decoder, folder, weights.place);
   await writeManifest(join(folder, MANIFEST_FILE), {
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
     precision,
+    rowWise: [...(rowWise?.keys() ?? [])],
     shape: {
       layerCount: config.layerCount,
       kvHeadCount: config.kvHeadCount,
@@ -146,8 +176,14 @@ async function writeCompiled(
     },
     weightsBytes: weights.bytes,
     weights: weights.entries,
-    graphs: graphs as Record<GraphProfile, ManifestGraph>,
+    graphs: graphs as Manifest['graphs'],
   });
+}
+
+async function calibratedRowWise(model: ModelPackage): Promise<RowWise> {
+  const calibration = await readCalibration(model.folder, model.record.digest);
+  if (!calibration) throw new Error(`${model.record.id} is not calibrated, which compiling it at w8a8 needs`);
+  return chosenRowWise(model, calibration);
 }
 
 type Placement = (key: string) => { readonly location: string; readonly offset: number; readonly length: number };
@@ -158,7 +194,7 @@ interface WrittenWeights {
   readonly place: Placement;
 }
 
-async function writeWeights(
+export async function writeWeights(
   model: ModelPackage,
   path: string,
   wanted: readonly StoredWeight[],
@@ -181,11 +217,16 @@ async function writeWeights(
 }
 
 async function writeGraph(
-  { profile, graph, loraGroups }: Pick<CompiledDecoder, 'graph' | 'loraGroups'> & { readonly profile: GraphProfile },
+  {
+    kv,
+    profile,
+    graph,
+    loraGroups,
+  }: Pick<CompiledDecoder, 'graph' | 'loraGroups'> & { readonly kv: KvPrecision; readonly profile: GraphProfile },
   folder: string,
   place: Placement,
 ): Promise<ManifestGraph> {
-  const file = `${profile}.onnx`;
+  const file = `${profile}.kv-${kv}.onnx`;
   const bytes = encodeOnnxModel(toOnnx(graph, place));
   await writeFile(join(folder, file), bytes);
   return { file, bytes: bytes.byteLength, weightNames: storedWeights(graph).map(({ name }) => name), loraGroups };

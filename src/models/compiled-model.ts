@@ -5,7 +5,18 @@ import type { WeightEntry } from '../runtime/index.ts';
 export type GraphProfile = 'none' | 'linear' | 'full';
 export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
 
-export type Precision = 'fp32' | 'int8' | 'int4';
+/** w8a8: int8, with the projections that bear it multiplied in integers, a scale a row of activations. */
+export type Precision = 'fp32' | 'int8' | 'int4' | 'w8a8';
+
+/** Of keys and values in the cache. */
+export type KvPrecision = 'fp32' | 'int8';
+export const KV_PRECISIONS: readonly KvPrecision[] = ['fp32', 'int8'];
+
+/** Scales of a layer's int8 cache: value = int8 * scale, by kv head and channel [kvHeads * headSize]. */
+export interface KvScales {
+  readonly key: Float32Array;
+  readonly value: Float32Array;
+}
 
 /** A base matmul (or the embedding) with its adapter inputs; `parts` are the sites that share it, in column order. */
 export interface LoraInputGroup {
@@ -45,4 +56,6 @@ export interface CompiledModel {
   readonly weightsPath: string;
   readonly weights: readonly WeightEntry[];
   readonly graphs: Readonly<Record<GraphProfile, CompiledGraph>>;
+  /** By layer, where the graphs cache keys and values as int8; null: as float32. */
+  readonly kvScales: readonly KvScales[] | null;
 }

@@ -11,11 +11,12 @@ import { HUGGING_FACE_FILES, openCheckpoint, readBaseFacts } from './base-source
 import { ensureCompiled } from './compile-model.ts';
 import type { Precision } from './compiled-model.ts';
 import { type ModelPackage, openModelPackage } from './model-package.ts';
-import { checkedPrecision, formsOf, type WantedForms } from './serving-forms.ts';
+import { type Calibrator, prepareForms, type PrepareProgress } from './prepare-forms.ts';
+import { formsOf, type WantedForms } from './serving-forms.ts';
 import { RECORD_FILE, RECORD_VERSION, type PackageRecord, type SourceFile } from './package-record.ts';
 
 export interface ImportProgress {
-  readonly stage: 'copy' | 'compile';
+  readonly stage: 'copy' | PrepareProgress['stage'];
   readonly done: number;
   readonly total: number;
 }
@@ -28,8 +29,8 @@ export interface ImportOptions {
   readonly modelsDir: string;
   /** Compiled right away; others are compiled when they are first served. */
   readonly precisions?: readonly Precision[];
-  /** Compiled right away as well: the forms that serving with these settings will want on this machine. */
-  readonly servedWith?: WantedForms;
+  /** Made right away as well: the forms that serving with these settings will want on this machine. */
+  readonly servedWith?: { readonly forms: WantedForms; readonly calibrate: Calibrator };
   /** The source is ours (a download): it may be linked instead of copied. */
   readonly mayLink?: boolean;
   readonly onProgress?: (progress: ImportProgress) => void;
@@ -42,7 +43,6 @@ export interface ImportOptions {
 export async function importModel(options: ImportOptions): Promise<ModelPackage> {
   const { id, modelsDir, onProgress } = options;
   if (!isName(id)) throw new AppError('usage', `"${id}" cannot be a model id; expected ${NAME_RULE}`);
-  if (options.servedWith) checkedPrecision(options.servedWith);
   const kind = await sourceKind(options.source);
   const work = join(modelsDir, `.import-${id}-${process.pid}`);
   await rm(work, { recursive: true, force: true });
@@ -66,9 +66,12 @@ export async function importModel(options: ImportOptions): Promise<ModelPackage>
     throw translated(error);
   }
   const opened = await openModelPackage(join(modelsDir, id));
-  const { decode, prefill } = options.servedWith ? formsOf(opened, options.servedWith) : { decode: null, prefill: null };
-  for (const precision of [...(options.precisions ?? []), decode, prefill].filter((wanted) => wanted !== null))
+  for (const precision of options.precisions ?? [])
     await ensureCompiled(opened, precision, (done, total) => onProgress?.({ stage: 'compile', done, total }));
+  if (options.servedWith) {
+    const { forms, calibrate } = options.servedWith;
+    await prepareForms(opened, formsOf(opened, forms), { calibrate, ...(onProgress && { onProgress }) });
+  }
   return opened;
 }
 

@@ -1,6 +1,7 @@
 // Turns weight recipes into bytes: the only place where a checkpoint's values become what a graph's initializer holds.
-import { constantBytes, type QuantisedPart, recipeKey, recipeShape, type WeightRecipe } from '../graph/index.ts';
+import { constantBytes, type QuantisedPart, recipeKey, recipeShape, type RowPart, type WeightRecipe } from '../graph/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { type Int8Channels, quantiseChannels } from './quantise-channels.ts';
 import { type Int4Blocks, type Int8Blocks, quantiseInt4, quantiseInt8 } from './quantise.ts';
 
 export interface Materialiser {
@@ -11,7 +12,7 @@ export interface Materialiser {
 /** Parts of one quantised weight follow each other, so the last result is kept. */
 export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
   let lastKey = '';
-  let lastBlocks: Int8Blocks | Int4Blocks | null = null;
+  let lastParts: QuantisedWeight | null = null;
 
   async function floats(recipe: WeightRecipe): Promise<Float32Array> {
     switch (recipe.kind) {
@@ -24,42 +25,49 @@ export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
       case 'values':
         if (recipe.values instanceof Float32Array) return recipe.values;
         throw new Error(`${recipeKey(recipe)} does not hold float32 values`);
+      case 'product':
+        return scaledColumns(await floats(recipe.of), await floats(recipe.factors));
       case 'quantised':
+      case 'rowQuantised':
         throw new Error(`${recipeKey(recipe)} cannot be part of another recipe`);
     }
   }
 
-  async function blocks(recipe: WeightRecipe & { readonly kind: 'quantised' }): Promise<Int8Blocks | Int4Blocks> {
-    const key = `${recipe.bits}:${recipeKey(recipe.of)}`;
-    if (key === lastKey && lastBlocks) return lastBlocks;
+  async function quantisedParts(recipe: QuantisedRecipe): Promise<QuantisedWeight> {
+    const key = `${recipe.kind === 'quantised' ? recipe.bits : 'rows'}:${recipeKey(recipe.of)}`;
+    if (key === lastKey && lastParts) return lastParts;
     const values = await floats(recipe.of);
-    lastBlocks = recipe.bits === 8 ? quantiseInt8(values) : quantiseInt4(values, recipeShape(recipe.of)[0] ?? 0);
+    const rowCount = recipeShape(recipe.of)[0] ?? 0;
+    if (recipe.kind === 'rowQuantised') lastParts = quantiseChannels(values, rowCount);
+    else lastParts = recipe.bits === 8 ? quantiseInt8(values) : quantiseInt4(values, rowCount);
     lastKey = key;
-    return lastBlocks;
+    return lastParts;
   }
 
   return {
     async bytes(recipe) {
       if (recipe.kind === 'values') return constantBytes(recipe.values);
-      if (recipe.kind !== 'quantised') return view(await floats(recipe));
-      const made = await blocks(recipe);
-      const part = partOf(made, recipe.part);
-      if (!part) throw new Error(`${recipeKey(recipe)}: ${recipe.bits}-bit blocks have no ${recipe.part}`);
+      if (recipe.kind !== 'quantised' && recipe.kind !== 'rowQuantised') return view(await floats(recipe));
+      const part = partOf(await quantisedParts(recipe), recipe.part);
+      if (!part) throw new Error(`${recipeKey(recipe)} names a part that such weights have not`);
       return view(part);
     },
   };
 }
 
-function partOf(blocks: Int8Blocks | Int4Blocks, part: QuantisedPart): Uint8Array | Float32Array | undefined {
+type QuantisedRecipe = WeightRecipe & { readonly kind: 'quantised' | 'rowQuantised' };
+type QuantisedWeight = Int8Blocks | Int4Blocks | Int8Channels;
+
+function partOf(weight: QuantisedWeight, part: QuantisedPart | RowPart): Uint8Array | Int8Array | Float32Array | undefined {
   switch (part) {
     case 'data':
-      return blocks.data;
+      return weight.data;
     case 'scales':
-      return blocks.scales;
+      return weight.scales;
     case 'zeros':
-      return 'zeros' in blocks ? blocks.zeros : undefined;
+      return 'zeros' in weight ? weight.zeros : undefined;
     case 'minimums':
-      return 'minimums' in blocks ? blocks.minimums : undefined;
+      return 'minimums' in weight ? weight.minimums : undefined;
   }
 }
 
@@ -96,6 +104,12 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   return result;
 }
 
-function view(values: Uint8Array | Float32Array): Uint8Array {
+/** `values` [..., K] times `factors` [K]. */
+function scaledColumns(values: Float32Array, factors: Float32Array): Float32Array {
+  const width = factors.length;
+  return values.map((value, index) => value * (factors[index % width] ?? 0));
+}
+
+function view(values: Uint8Array | Int8Array | Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -1,7 +1,7 @@
 // An imported base model on disk: its description, tokenizer and original weights. Opening it reads no weights.
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type LlamaConfig, llamaSites } from '../architectures/index.ts';
+import { llamaCheckpointTensors, type LlamaConfig, llamaSites } from '../architectures/index.ts';
 import { AppError } from '../core/index.ts';
 import type { TokenizerDefinition } from '../text/index.ts';
 import { openCheckpoint, readBaseFacts } from './base-source.ts';
@@ -48,6 +48,7 @@ export async function openModelPackage(folder: string): Promise<ModelPackage> {
     maxContext: config.maxContext,
     tiedHead: config.tiedHead,
     sites: llamaSites(config),
+    tensors: llamaCheckpointTensors(config),
     stopTokenIds: facts.stopTokenIds,
     createdAtMs: record.createdAtMs,
   };
@@ -67,16 +68,17 @@ export async function openModelPackage(folder: string): Promise<ModelPackage> {
 /** Original weights over one checkpoint, opened at the first read and kept: parsing a GGUF header takes as long as reading many tensors. */
 function baseWeights(open: () => Promise<Checkpoint>, config: LlamaConfig): Pick<ModelPackage, 'weights' | 'close'> {
   let opened: Promise<Checkpoint> | null = null;
+  const readTensor = async (name: string): Promise<Float32Array> => {
+    opened ??= open().catch((error: unknown) => {
+      opened = null;
+      throw error;
+    });
+    return (await (await opened).read(name)).values;
+  };
   return {
     weights: {
-      async readWeight(module) {
-        const stored = module === 'lm_head' && config.tiedHead ? 'model.embed_tokens' : module;
-        opened ??= open().catch((error: unknown) => {
-          opened = null;
-          throw error;
-        });
-        return (await (await opened).read(`${stored}.weight`)).values;
-      },
+      readWeight: (module) => readTensor(`${module === 'lm_head' && config.tiedHead ? 'model.embed_tokens' : module}.weight`),
+      readTensor,
     },
     async close() {
       const checkpoint = opened;

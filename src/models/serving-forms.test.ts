@@ -7,19 +7,24 @@ const WITH_VNNI: Machine = { ...WITHOUT_VNNI, hasInt8DotProduct: true };
 
 describe('servingForms', () => {
   it('takes a float32 prefill form by itself only where int8 products are slow and its weights are small beside the memory', () => {
-    const wanted = { precision: 'auto', prefillPrecision: 'auto' } as const;
-    expect(servingForms(wanted, GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: 'fp32' });
-    expect(servingForms(wanted, GIB, WITH_VNNI)).toEqual({ decode: 'int8', prefill: null });
-    expect(servingForms(wanted, 3 * GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: null });
+    const wanted = { precision: 'auto', prefillPrecision: 'auto', kvPrecision: 'fp32' } as const;
+    expect(servingForms(wanted, GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: 'fp32', kv: 'fp32' });
+    expect(servingForms(wanted, GIB, WITH_VNNI)).toEqual({ decode: 'int8', prefill: null, kv: 'fp32' });
+    expect(servingForms(wanted, 3 * GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: null, kv: 'fp32' });
   });
 
   it('does what the operator says, on any machine', () => {
-    expect(servingForms({ precision: 'int4', prefillPrecision: 'fp32' }, 9 * GIB, WITH_VNNI)).toEqual({ decode: 'int4', prefill: 'fp32' });
-    expect(servingForms({ precision: 'int8', prefillPrecision: 'same' }, GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: null });
+    const long = { precision: 'int4', prefillPrecision: 'fp32', kvPrecision: 'int8' } as const;
+    expect(servingForms(long, 9 * GIB, WITH_VNNI)).toEqual({ decode: 'int4', prefill: 'fp32', kv: 'int8' });
+    const single = { precision: 'int8', prefillPrecision: 'same', kvPrecision: 'fp32' } as const;
+    expect(servingForms(single, GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', prefill: null, kv: 'fp32' });
   });
 
-  it('needs no second form at fp32, and refuses what this build cannot run', () => {
-    expect(servingForms({ precision: 'fp32', prefillPrecision: 'fp32' }, GIB, WITHOUT_VNNI)).toEqual({ decode: 'fp32', prefill: null });
-    expect(() => servingForms({ precision: 'w8a8', prefillPrecision: 'auto' }, GIB, WITH_VNNI)).toThrow(/got "w8a8"/);
+  it('needs no second form at fp32, and at w8a8 only where the operator asks for one', () => {
+    const exact = { precision: 'fp32', prefillPrecision: 'fp32', kvPrecision: 'fp32' } as const;
+    expect(servingForms(exact, GIB, WITHOUT_VNNI)).toEqual({ decode: 'fp32', prefill: null, kv: 'fp32' });
+    const rowWise = { precision: 'w8a8', prefillPrecision: 'auto', kvPrecision: 'int8' } as const;
+    expect(servingForms(rowWise, GIB, WITHOUT_VNNI)).toEqual({ decode: 'w8a8', prefill: null, kv: 'int8' });
+    expect(servingForms({ ...rowWise, prefillPrecision: 'fp32' }, GIB, WITHOUT_VNNI).prefill).toBe('fp32');
   });
 });

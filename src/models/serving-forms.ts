@@ -1,20 +1,23 @@
 // Which compiled forms of a base a server needs: one to decode with, and sometimes a float32 one for long prefill calls. Pure policy.
 import { totalmem } from 'node:os';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
-import { AppError, hasInt8DotProduct, processorFlags } from '../core/index.ts';
-import type { Precision } from './compiled-model.ts';
+import { hasInt8DotProduct, processorFlags } from '../core/index.ts';
+import type { KvPrecision, Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
 
 /** As the settings spell them. */
 export interface WantedForms {
-  readonly precision: 'auto' | 'w8a8' | Precision;
+  readonly precision: 'auto' | Precision;
   readonly prefillPrecision: 'auto' | 'same' | 'fp32';
+  readonly kvPrecision: KvPrecision;
 }
 
 export interface ServingForms {
   readonly decode: Precision;
   /** null: prefill runs on the decode form. */
   readonly prefill: Precision | null;
+  /** Of both forms, which share the cache. */
+  readonly kv: KvPrecision;
 }
 
 export interface Machine {
@@ -29,29 +32,28 @@ export function thisMachine(): Machine {
   return { hasInt8DotProduct: hasInt8DotProduct(processorFlags()), memoryBytes: totalmem() };
 }
 
-/** @throws AppError `usage` for a precision that cannot be served. */
-export function checkedPrecision({ precision }: Pick<WantedForms, 'precision'>): Precision {
-  if (precision === 'w8a8') {
-    throw new AppError('usage', 'precision: got "w8a8", which this build cannot run yet; expected auto, fp32, int8 or int4', {
-      param: 'precision',
-    });
-  }
-  return precision === 'auto' ? 'int8' : precision;
+export function servingForms(wanted: WantedForms, float32Bytes: number, machine: Machine): ServingForms {
+  const decode = wanted.precision === 'auto' ? 'int8' : wanted.precision;
+  return { decode, prefill: prefillForm(decode, wanted.prefillPrecision, float32Bytes, machine), kv: wanted.kvPrecision };
 }
 
-/** @throws AppError `usage` for a precision that cannot be served. */
-export function servingForms(wanted: WantedForms, float32Bytes: number, machine: Machine): ServingForms {
-  const decode = checkedPrecision(wanted);
-  if (decode === 'fp32') return { decode, prefill: null };
-  switch (wanted.prefillPrecision) {
+function prefillForm(
+  decode: Precision,
+  wanted: WantedForms['prefillPrecision'],
+  float32Bytes: number,
+  machine: Machine,
+): ServingForms['prefill'] {
+  // w8a8's own products are as fast as float32's in long calls, in a sixth of the memory.
+  if (decode === 'fp32' || (decode === 'w8a8' && wanted === 'auto')) return null;
+  switch (wanted) {
     case 'same':
-      return { decode, prefill: null };
+      return null;
     case 'fp32':
-      return { decode, prefill: 'fp32' };
+      return 'fp32';
     case 'auto': {
       // Block-wise int8 products without VNNI reach about two thirds of float32's speed in long calls.
       const pays = !machine.hasInt8DotProduct && float32Bytes <= machine.memoryBytes * PREFILL_MEMORY_SHARE;
-      return { decode, prefill: pays ? 'fp32' : null };
+      return pays ? 'fp32' : null;
     }
   }
 }

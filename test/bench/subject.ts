@@ -1,9 +1,20 @@
 // What is measured: the default base model as the product imported it, at a precision, and token ids of a fixed text.
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelExecutor } from '../../src/engine/index.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
-import { ensureCompiled, formsOf, type ModelPackage, openModelPackage, type Precision } from '../../src/models/index.ts';
+import {
+  type CompiledModel,
+  formsOf,
+  type KvPrecision,
+  type ModelPackage,
+  openCompiled,
+  openModelPackage,
+  type Precision,
+  prepareForms,
+} from '../../src/models/index.ts';
+import { calibrate } from '../../src/models/calibration/index.ts';
 import { createTokenizer } from '../../src/text/index.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -29,6 +40,8 @@ export function sourceFile({ folder, record }: ModelPackage): string {
 
 export interface ExecutorNeeds {
   readonly precision: Precision;
+  /** Of the cache; fp32 when absent. */
+  readonly kvPrecision?: KvPrecision;
   /** auto: long prefill calls run on the form that the server would choose on this machine. */
   readonly prefillPrecision: 'auto' | 'same';
   readonly threadCount: number;
@@ -36,19 +49,34 @@ export interface ExecutorNeeds {
   readonly maxContext: number;
 }
 
-/** The executor as the engine process opens it; compiles the precision first where that has not happened yet. */
+export interface SubjectForms {
+  readonly decode: CompiledModel;
+  /** null: prefill runs on the decode form. */
+  readonly prefill: CompiledModel | null;
+}
+
+/** The forms that a server would take; compiles what is missing. */
+export async function openSubjectForms(
+  model: ModelPackage,
+  { precision, kvPrecision = 'fp32', prefillPrecision }: Pick<ExecutorNeeds, 'precision' | 'kvPrecision' | 'prefillPrecision'>,
+): Promise<SubjectForms> {
+  const forms = formsOf(model, { precision, prefillPrecision, kvPrecision });
+  await prepareForms(model, forms, { calibrate: async () => void (await calibrate(model, { threadCount: availableParallelism() })) });
+  const open = async (wanted: Precision): Promise<CompiledModel> => {
+    const form = await openCompiled(model.folder, wanted, forms.kv);
+    if (!form) throw new Error(`the ${wanted} form was made, but is not there`);
+    return form;
+  };
+  return { decode: await open(forms.decode), prefill: forms.prefill && (await open(forms.prefill)) };
+}
+
+/** The executor as the engine process opens it. */
 export async function openSubjectExecutor(
   model: ModelPackage,
   { precision, prefillPrecision, ...limits }: ExecutorNeeds,
 ): Promise<ModelExecutor> {
-  const { decode, prefill } = formsOf(model, { precision, prefillPrecision });
-  const prefillModel = prefill && (await ensureCompiled(model, prefill));
-  return createOrtExecutor({
-    model: await ensureCompiled(model, decode),
-    ...(prefillModel && { prefillModel }),
-    allowSpinning: true,
-    ...limits,
-  });
+  const { decode, prefill } = await openSubjectForms(model, { precision, prefillPrecision });
+  return createOrtExecutor({ model: decode, ...(prefill && { prefillModel: prefill }), allowSpinning: true, ...limits });
 }
 
 /** Token ids of test/fixtures/kl.txt, at least `count`. */

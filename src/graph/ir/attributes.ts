@@ -11,6 +11,8 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 
 export const int = (value: number): Attribute => ({ kind: 'int', value });
 export const float = (value: number): Attribute => ({ kind: 'float', value });
+export const ints = (value: readonly number[]): Attribute => ({ kind: 'ints', value });
+export const text = (value: string): Attribute => ({ kind: 'string', value });
 
 /** The integer attribute `name`, or `fallback` when the node has none. */
 export function intAttribute(attributes: Attributes, name: string, fallback: number): number {

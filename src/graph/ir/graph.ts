@@ -103,6 +103,12 @@ export class Graph {
     return value;
   }
 
+  /** Changes the element type of an input; its users must then be replaced by nodes that take it. */
+  retypeInput(value: Value, type: ElementType): void {
+    if (!this.#inputs.includes(value)) throw new Error(`${value.name} is no input`);
+    (value as Mutable<Value>).type = type;
+  }
+
   /** Makes `value` an output under `name`. @throws Error when another value has that name. */
   addOutput(value: Value, name: string): void {
     if (this.isOutput(value)) throw new Error(`${value.name} is an output already`);

@@ -1,6 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkpoint, concatRows, constant, quantised, recipeKey, recipeShape, recipeType, transpose, type WeightRecipe } from './recipe.ts';
+import {
+  checkpoint,
+  concatRows,
+  constant,
+  product,
+  quantised,
+  recipeKey,
+  recipeShape,
+  recipeType,
+  rowQuantised,
+  transpose,
+  type WeightRecipe,
+} from './recipe.ts';
 
 describe('a weight recipe', () => {
   const weight = checkpoint('w', [6, 64]);
@@ -19,10 +31,23 @@ describe('a weight recipe', () => {
     expect(recipeShape(quantised(weight, 4, 'data'))).toEqual([6, 2, 16]);
   });
 
+  it('has the layouts of MatMulIntegerToFloat when its rows are quantised, also with its columns multiplied', () => {
+    const scaled = product(weight, checkpoint('factors', [64]));
+    const shapes = (['data', 'scales'] as const).map((part) => [
+      recipeShape(rowQuantised(scaled, part)),
+      recipeType(rowQuantised(scaled, part)),
+    ]);
+    expect(shapes).toEqual([
+      [[64, 6], 'int8'],
+      [[6], 'float32'],
+    ]);
+  });
+
   it('is refused when its parts do not fit', () => {
     expect(() => recipeShape(quantised(checkpoint('w', [6, 65]), 8, 'data'))).toThrow('rows of 65, expected a multiple of 32');
     expect(() => recipeShape(transpose(checkpoint('norm', [6])))).toThrow('shape [6], expected a matrix');
     expect(() => recipeShape(concatRows([weight, checkpoint('v', [6, 63])]))).toThrow('all but the first axis must agree');
+    expect(() => recipeShape(product(weight, checkpoint('factors', [6])))).toThrow('product of [6, 64] and factors [6]: expected [64]');
     expect(() => recipeShape(constant(Float32Array.of(1, 2), [3]))).toThrow('constant of 2 values has the shape [3]');
   });
 
@@ -42,6 +67,8 @@ describe('a weight recipe', () => {
         { maxDepth: 3 },
         fc.constantFrom('a', 'b').map((name) => checkpoint(name, [32, 32])),
         tie('tree').map((of): WeightRecipe => ({ kind: 'transpose', of })),
+        tie('tree').map((of) => product(of, checkpoint('f', [32]))),
+        tie('tree').map((of) => rowQuantised(of, 'data')),
         fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map(concatRows),
         fc
           .tuple(tie('tree'), fc.constantFrom(8 as const, 4 as const), fc.constantFrom('data' as const, 'scales' as const))

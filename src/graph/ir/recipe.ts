@@ -16,6 +16,12 @@ export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Ar
  */
 export type QuantisedPart = 'data' | 'scales' | 'zeros' | 'minimums';
 
+/**
+ * Parts of W [N, K] with one scale a row of W, in the layouts of MatMulIntegerToFloat: `data` int8 [K, N], `scales` float32 [N];
+ * w[n, k] = data[k, n] * scales[n].
+ */
+export type RowPart = 'data' | 'scales';
+
 export type WeightRecipe =
   /** A tensor of the checkpoint as float32, in Hugging Face's name and layout: a linear's weight is [out, in]. */
   | { readonly kind: 'checkpoint'; readonly tensor: string; readonly shape: readonly number[] }
@@ -30,6 +36,9 @@ export type WeightRecipe =
       readonly blockSize: typeof BLOCK_SIZE;
       readonly part: QuantisedPart;
     }
+  | { readonly kind: 'rowQuantised'; readonly of: WeightRecipe; readonly part: RowPart }
+  /** `of` [..., K] times `factors` [K]. */
+  | { readonly kind: 'product'; readonly of: WeightRecipe; readonly factors: WeightRecipe }
   | { readonly kind: 'values'; readonly shape: readonly number[]; readonly values: ConstantValues };
 
 export function checkpoint(tensor: string, shape: readonly number[]): WeightRecipe {
@@ -46,6 +55,14 @@ export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
 
 export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart): WeightRecipe {
   return { kind: 'quantised', of, bits, blockSize: BLOCK_SIZE, part };
+}
+
+export function rowQuantised(of: WeightRecipe, part: RowPart): WeightRecipe {
+  return { kind: 'rowQuantised', of, part };
+}
+
+export function product(of: WeightRecipe, factors: WeightRecipe): WeightRecipe {
+  return { kind: 'product', of, factors };
 }
 
 export function constant(values: ConstantValues, shape: readonly number[] = [values.length]): WeightRecipe {
@@ -69,6 +86,12 @@ export function recipeShape(recipe: WeightRecipe): readonly number[] {
       return concatShape(recipe.parts);
     case 'quantised':
       return quantisedShape(recipe);
+    case 'rowQuantised': {
+      const [rows, columns] = matrixShape(recipe.of);
+      return recipe.part === 'data' ? [columns, rows] : [rows];
+    }
+    case 'product':
+      return productShape(recipeShape(recipe.of), recipeShape(recipe.factors));
   }
 }
 
@@ -82,6 +105,10 @@ export function recipeType(recipe: WeightRecipe): ElementType {
       return recipe.parts[0] ? recipeType(recipe.parts[0]) : 'float32';
     case 'quantised':
       return recipe.part === 'data' || recipe.part === 'zeros' ? 'uint8' : 'float32';
+    case 'rowQuantised':
+      return recipe.part === 'data' ? 'int8' : 'float32';
+    case 'product':
+      return 'float32';
     case 'values':
       return constantType(recipe.values);
   }
@@ -101,6 +128,10 @@ export function recipeKey(recipe: WeightRecipe): string {
       return `concat(${recipe.parts.map(recipeKey).join(',')})`;
     case 'quantised':
       return `q${recipe.bits}.${recipe.part}(${recipeKey(recipe.of)})`;
+    case 'rowQuantised':
+      return `w8.${recipe.part}(${recipeKey(recipe.of)})`;
+    case 'product':
+      return `product(${recipeKey(recipe.of)},${recipeKey(recipe.factors)})`;
     case 'values':
       return `values(${constantDigest(recipe.values)})`;
   }
@@ -125,6 +156,12 @@ function concatShape(parts: readonly WeightRecipe[]): readonly number[] {
     }
   }
   return [shapes.reduce((rows, shape) => rows + (shape[0] ?? 0), 0), ...inner];
+}
+
+function productShape(shape: readonly number[], factors: readonly number[]): readonly number[] {
+  if (factors.length !== 1 || factors[0] !== shape.at(-1))
+    throw new Error(`product of [${shape.join(', ')}] and factors [${factors.join(', ')}]: expected [${shape.at(-1) ?? 'K'}]`);
+  return shape;
 }
 
 function quantisedShape(recipe: WeightRecipe & { readonly kind: 'quantised' }): readonly number[] {

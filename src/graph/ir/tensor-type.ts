@@ -1,6 +1,6 @@
 // Element types and shapes of the IR. A dimension is a number, or the name of a size that is only known at run time.
 
-export type ElementType = 'float32' | 'int64' | 'int32' | 'uint8' | 'bool';
+export type ElementType = 'float32' | 'int64' | 'int32' | 'uint8' | 'int8' | 'bool';
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
@@ -15,7 +15,7 @@ export interface PartialTensorType {
   readonly shape: readonly (Dim | null)[];
 }
 
-export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int64: 8, int32: 4, uint8: 1, bool: 1 };
+export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 1 };
 
 export function sameShape(left: Shape, right: Shape): boolean {
   return left.length === right.length && left.every((dim, axis) => dim === right[axis]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { float, int } from '../ir/attributes.ts';
+import { float, int, ints } from '../ir/attributes.ts';
 import { Graph } from '../ir/graph.ts';
 import { checkpoint, constant } from '../ir/recipe.ts';
 import type { ElementType, Shape } from '../ir/tensor-type.ts';
@@ -33,6 +33,10 @@ describe('inferOutputs', () => {
     ['GatherND', [[['b', 't', 64]], [['b', 'p', 1], 'int64']], { batch_dims: int(1) }, [['b', 'p', 64]]],
     ['Concat', [[['b', 2]], [['b', 3]]], { axis: int(-1) }, [['b', 5]]],
     ['Reshape', [[['b', 't', 64]], [0, 0, 2, 32]], {}, [['b', 't', 2, 32]]],
+    ['ReduceMax', [[['b', 't', 64]]], { axes: ints([-1]), keepdims: int(1) }, [['b', 't', 1]]],
+    ['Div', [[['b', 't', 64]], [['b', 't', 1]]], {}, [['b', 't', 64]]],
+    ['QuantizeLinear', [[['b', 64]], [[]], [[], 'uint8']], {}, [['b', 64]]],
+    ['MatMulIntegerToFloat', [[['b', 64], 'uint8'], [[64, 4], 'int8'], [[]], [[4]], [[], 'uint8']], {}, [['b', 4]]],
     ['ReduceSum', [[['b', 't', 2, 32]], [-1]], { keepdims: int(0) }, [['b', 't', 2]]],
   ] as const)('gives %s of %j the shape that ONNX gives it', (op, inputs, attributes, expected) => {
     expect(inference(op, inputs, attributes)).toEqual(expected);
@@ -59,6 +63,7 @@ describe('inferOutputs', () => {
     ['an attribute of the wrong kind', 'Concat', [[['t']]], { axis: float(1) }, 'attribute axis is float, expected int'],
     ['a missing attribute', 'Concat', [[['t']]], {}, 'attribute axis is missing'],
     ['the wrong element type', 'Sigmoid', [[['t'], 'int64']], {}, 'input 0 is int64[t], expected float32'],
+    ['a scale for each row of x', 'QuantizeLinear', [[['t', 4]], [['t']], [[], 'uint8']], {}, 'scale is float32[t], expected 0 dimensions'],
     ['an axis outside', 'Concat', [[['t']]], { axis: int(1) }, 'axis 1 is outside of 1 dimensions'],
     ['parts of a Split that miss the total', 'Split', [[['t', 6]], [2]], { axis: int(-1) }, 'is 2, expected 6'],
     ['batch dimensions that differ', 'GatherND', [[['b', 't', 64]], [['c', 'p', 1], 'int64']], { batch_dims: int(1) }, 'is c, expected b'],

@@ -2,7 +2,7 @@
 import { intAttribute } from '../ir/attributes.ts';
 import { formatType, type PartialTensorType } from '../ir/tensor-type.ts';
 import { type InferenceContext, type OpSchema, optional, required } from './schema.ts';
-import { dim, expectDim, expectRank, fixedDim, input } from './shapes.ts';
+import { dim, expectDim, expectRank, fixedDim, input, matMulShape } from './shapes.ts';
 
 /** y = norm(x + skip); the sum itself is the fourth output. */
 const skipSimplifiedLayerNormalization: OpSchema = {
@@ -29,8 +29,8 @@ function groupQueryAttentionOutputs(context: InferenceContext): readonly Partial
     throw new Error(`${heads} heads and ${kvHeads} key-value heads, expected a multiple`);
   const query = input(context, 0, 'float32');
   expectRank(query, 3, 'query');
-  const pastKey = input(context, 3, 'float32');
-  const pastValue = input(context, 4, 'float32');
+  const pastKey = input(context, 3, 'float32', 'int8');
+  const pastValue = input(context, 4, pastKey.type);
   const headSize = fixedDim(pastKey.shape, 3, 'head size');
   for (const past of [pastKey, pastValue]) {
     expectRank(past, 4, 'past');
@@ -45,14 +45,25 @@ function groupQueryAttentionOutputs(context: InferenceContext): readonly Partial
   input(context, 6, 'int32');
   if (intAttribute(context.attributes, 'do_rotary', 0) === 1)
     for (const index of [7, 8]) expectDim(input(context, index, 'float32').shape[1], headSize / 2, `width of input ${index}`);
+  if (pastKey.type === 'int8')
+    for (const index of [12, 13]) expectDim(input(context, index, 'float32').shape[0], kvHeads * headSize, `length of input ${index}`);
   return [{ type: 'float32', shape: [dim(query.shape, 0), dim(query.shape, 1), heads * headSize] }, pastKey, pastValue];
 }
 
-/** Causal attention with rotary embedding over a shared past and present buffer [B, kvHeads, capacity, headSize]. */
+/**
+ * Causal attention with rotary embedding over a shared past and present buffer [B, kvHeads, capacity, headSize], float32, or int8 with a
+ * scale for each kv head and channel.
+ */
 const groupQueryAttention: OpSchema = {
   op: 'GroupQueryAttention',
   domain: 'com.microsoft',
-  inputs: ['query', 'key?', 'value?', 'past_key', 'past_value', 'seqlens_k', 'total_sequence_length', 'cos_cache?', 'sin_cache?'],
+  inputs: ['query', 'key?', 'value?', 'past_key', 'past_value', 'seqlens_k', 'total_sequence_length', 'cos_cache?', 'sin_cache?'].concat([
+    'position_ids?',
+    'attention_bias?',
+    'head_sink?',
+    'k_scale?',
+    'v_scale?',
+  ]),
   outputs: ['output', 'present_key', 'present_value'],
   attributes: {
     num_heads: required('int'),
@@ -60,6 +71,9 @@ const groupQueryAttention: OpSchema = {
     do_rotary: optional('int'),
     rotary_interleaved: optional('int'),
     local_window_size: optional('int'),
+    k_quant_type: optional('string'),
+    v_quant_type: optional('string'),
+    kv_cache_bit_width: optional('int'),
   },
   infer: groupQueryAttentionOutputs,
 };
@@ -102,6 +116,22 @@ function blockLayout({ attributes }: InferenceContext) {
   return { inner, blockSize, rows: intAttribute(attributes, 'N', 0), bits: intAttribute(attributes, 'bits', 0) };
 }
 
+/** y = (x - zero) W * xScale * scales with x uint8 [..., K], W int8 [K, N] and a scale for each column of W. */
+const matMulIntegerToFloat: OpSchema = {
+  op: 'MatMulIntegerToFloat',
+  domain: 'com.microsoft',
+  inputs: ['x', 'data', 'x_scale', 'scales', 'zero'],
+  outputs: ['y'],
+  attributes: {},
+  infer: (context) => {
+    const data = input(context, 1, 'int8');
+    expectRank(input(context, 2, 'float32'), 0, 'scale of x');
+    expectDim(input(context, 3, 'float32').shape[0], dim(data.shape, 1), 'length of the scales');
+    expectRank(input(context, 4, 'uint8'), 0, 'zero point');
+    return [{ type: 'float32', shape: matMulShape(input(context, 0, 'uint8').shape, data.shape) }];
+  },
+};
+
 /** Rows of an 8-bit table [V, H] in blocks along H, as float32. */
 const gatherBlockQuantized: OpSchema = {
   op: 'GatherBlockQuantized',
@@ -128,4 +158,10 @@ const gatherBlockQuantized: OpSchema = {
   },
 };
 
-export const microsoftOps: readonly OpSchema[] = [gatherBlockQuantized, groupQueryAttention, matMulNBits, skipSimplifiedLayerNormalization];
+export const microsoftOps: readonly OpSchema[] = [
+  gatherBlockQuantized,
+  groupQueryAttention,
+  matMulIntegerToFloat,
+  matMulNBits,
+  skipSimplifiedLayerNormalization,
+];

@@ -14,7 +14,7 @@ const matMul: OpSchema = {
   infer: (context) => [{ type: 'float32', shape: matMulShape(input(context, 0, 'float32').shape, input(context, 1, 'float32').shape) }],
 };
 
-function elementwise(op: 'Add' | 'Mul'): OpSchema {
+function elementwise(op: 'Add' | 'Div' | 'Mul'): OpSchema {
   return {
     op,
     domain: '',
@@ -28,14 +28,9 @@ function elementwise(op: 'Add' | 'Mul'): OpSchema {
   };
 }
 
-const sigmoid: OpSchema = {
-  op: 'Sigmoid',
-  domain: '',
-  inputs: ['x'],
-  outputs: ['y'],
-  attributes: {},
-  infer: (context) => [input(context, 0, 'float32')],
-};
+function unary(op: 'Abs' | 'Sigmoid'): OpSchema {
+  return { op, domain: '', inputs: ['x'], outputs: ['y'], attributes: {}, infer: (context) => [input(context, 0, 'float32')] };
+}
 
 const gather: OpSchema = {
   op: 'Gather',
@@ -143,6 +138,21 @@ const reshape: OpSchema = {
   },
 };
 
+/** Its axes are an attribute up to opset 17. */
+const reduceMax: OpSchema = {
+  op: 'ReduceMax',
+  domain: '',
+  inputs: ['data'],
+  outputs: ['largest'],
+  attributes: { axes: required('ints'), keepdims: optional('int') },
+  infer: (context) => {
+    const data = input(context, 0, 'float32');
+    const { axes } = context.attributes;
+    const reduced = axes?.kind === 'ints' ? axes.value.map((axis) => normaliseAxis(axis, data.shape.length)) : [];
+    return [{ type: data.type, shape: reducedShape(data.shape, reduced, intAttribute(context.attributes, 'keepdims', 1) === 1) }];
+  },
+};
+
 const reduceSum: OpSchema = {
   op: 'ReduceSum',
   domain: '',
@@ -153,8 +163,26 @@ const reduceSum: OpSchema = {
     const data = input(context, 0, 'float32');
     const axes = context.constant(1)?.map((axis) => normaliseAxis(axis, data.shape.length));
     if (!axes) throw new Error('input 1 is computed, expected constant axes');
-    const summed: Shape = intAttribute(context.attributes, 'keepdims', 1) === 1 ? [1] : [];
-    return [{ type: data.type, shape: data.shape.flatMap((size, axis) => (axes.includes(axis) ? summed : [size])) }];
+    return [{ type: data.type, shape: reducedShape(data.shape, axes, intAttribute(context.attributes, 'keepdims', 1) === 1) }];
+  },
+};
+
+function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
+  const reduced = keepDims ? [1] : [];
+  return shape.flatMap((size, axis) => (axes.includes(axis) ? reduced : [size]));
+}
+
+/** round(x / scale) + zero point, saturated to uint8; one scale for all. */
+const quantizeLinear: OpSchema = {
+  op: 'QuantizeLinear',
+  domain: '',
+  inputs: ['x', 'scale', 'zero'],
+  outputs: ['q'],
+  attributes: {},
+  infer: (context) => {
+    expectRank(input(context, 1, 'float32'), 0, 'scale');
+    expectRank(input(context, 2, 'uint8'), 0, 'zero point');
+    return [{ type: 'uint8', shape: input(context, 0, 'float32').shape }];
   },
 };
 
@@ -174,15 +202,19 @@ const simplifiedLayerNormalization: OpSchema = {
 };
 
 export const standardOps: readonly OpSchema[] = [
+  unary('Abs'),
   elementwise('Add'),
   concat,
+  elementwise('Div'),
   gather,
   gatherNd,
   matMul,
   elementwise('Mul'),
+  quantizeLinear,
+  reduceMax,
   reduceSum,
   reshape,
-  sigmoid,
+  unary('Sigmoid'),
   simplifiedLayerNormalization,
   split,
 ];

@@ -8,6 +8,8 @@ export function materialise(recipe: WeightRecipe, checkpoint: Checkpoint): Uint8
   if (recipe.kind === 'values') return constantBytes(recipe.values);
   if (recipe.kind === 'quantised')
     return bytesOf(quantiseBlocks(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.bits)[recipe.part]);
+  if (recipe.kind === 'rowQuantised')
+    return bytesOf(quantiseRows(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0)[recipe.part]);
   return bytesOf(floats(recipe, checkpoint));
 }
 
@@ -31,6 +33,13 @@ export function floats(recipe: WeightRecipe, checkpoint: Checkpoint): Float32Arr
       const [rows = 0, columns = 0] = recipeShape(recipe.of);
       return Float32Array.from(source, (_, index) => source[(index % rows) * columns + Math.floor(index / rows)] ?? 0);
     }
+    case 'product': {
+      const factors = floats(recipe.factors, checkpoint);
+      return floats(recipe.of, checkpoint).map((value, index) => value * (factors[index % factors.length] ?? 0));
+    }
+    case 'values':
+      if (recipe.values instanceof Float32Array) return recipe.values;
+      throw new Error('these values are not floats');
     default:
       throw new Error(`${recipe.kind} is not made of floats`);
   }
@@ -85,6 +94,30 @@ export function quantisedAndBack(weight: Float32Array, rows: number, bits: 8 | 4
   });
 }
 
-function bytesOf(values: Float32Array | Uint8Array): Uint8Array {
+/** Levels up to 64, so that no pair of products leaves 16 bits. */
+function quantiseRows(weight: Float32Array, rows: number): { readonly data: Int8Array; readonly scales: Float32Array } {
+  const columns = weight.length / rows;
+  const scales = Float32Array.from({ length: rows }, (_, row) => {
+    const sizes = weight.subarray(row * columns, (row + 1) * columns).map(Math.abs);
+    return Math.max(...sizes) / 64;
+  });
+  const data = Int8Array.from(weight, (_, position) => {
+    const [column, row] = [Math.floor(position / rows), position % rows];
+    return Math.round((weight[row * columns + column] ?? 0) / (scales[row] ?? 1));
+  });
+  return { data, scales };
+}
+
+/** What a weight [rows, inFeatures] is after quantising with a scale a row. */
+export function rowQuantisedAndBack(weight: Float32Array, rows: number): Float32Array {
+  const { data, scales } = quantiseRows(weight, rows);
+  const columns = weight.length / rows;
+  return weight.map((_, position) => {
+    const [row, column] = [Math.floor(position / columns), position % columns];
+    return (data[column * rows + row] ?? 0) * (scales[row] ?? 0);
+  });
+}
+
+function bytesOf(values: Float32Array | Uint8Array | Int8Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -1,0 +1,34 @@
+// For calibration: every linear projection gets its row-wise product beside its own, and an input `row_wise.<group>` float32 [1] that goes
+// from the one (0) to the other (1).
+import { constant } from '../ir/recipe.ts';
+import type { Graph, Node } from '../ir/graph.ts';
+import { output, projectionWeight } from '../ir/rewrite.ts';
+import { emitterAfter, scopeOf } from '../ops/emitter.ts';
+import type { Pass } from './pass.ts';
+import { emitRowProduct } from './quantise-rows.ts';
+
+export const tryRows: Pass = {
+  name: 'try-rows',
+  run(graph) {
+    let tried = 0;
+    for (const node of graph.nodes.slice()) {
+      if (node.site?.kind !== 'linear') continue;
+      addTrial(graph, node, node.site.group);
+      tried++;
+    }
+    return { modified: tried > 0, counts: { tried } };
+  },
+};
+
+function addTrial(graph: Graph, node: Node, group: string): void {
+  const weight = projectionWeight(graph, node);
+  if (!weight) throw new Error(`${node.name} has no float32 weight`);
+  const product = output(node);
+  const users = [...graph.uses(product)];
+  const emitter = emitterAfter(graph, node, `${scopeOf(node)}/trial`);
+  const rowWise = emitRowProduct(emitter, node, weight);
+  const negative = emitter.emit('Mul', [product, graph.initializer(constant(Float32Array.of(-1)))], {}, { name: 'negative' });
+  const change = emitter.emit('Add', [rowWise, negative], {}, { name: 'change' });
+  const chosen = emitter.emit('Mul', [change, graph.addInput(`row_wise.${group}`, 'float32', [1])], {}, { name: 'chosen' });
+  graph.replaceUses(product, emitter.emit('Add', [product, chosen], {}, { name: 'tried' }), users);
+}

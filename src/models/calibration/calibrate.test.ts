@@ -1,0 +1,79 @@
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { fixturePath } from '../../../test/support/repository.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { type Calibrator, ensureCompiled, importModel, openCompiled, openModelPackage, prepareForms, readCalibration } from '../index.ts';
+import { calibrate } from './index.ts';
+
+const folder = temporaryFolder();
+const calibrateHere: Calibrator = async (modelFolder, onProgress) => {
+  await calibrate(await openModelPackage(modelFolder), { threadCount: 1, ...(onProgress && { onProgress }) });
+};
+
+function importTiny(id: string) {
+  return importModel({ source: fixturePath('tiny-llama'), id, modelsDir: join(folder, 'models') });
+}
+
+describe('calibrate', () => {
+  it('sees every projection and every layer of the cache, with and without a compiled float32 form', async () => {
+    const model = await importTiny('tiny');
+    const alone = await calibrate(model, { threadCount: 1 });
+    expect([...alone.inputMax.keys()]).toEqual(
+      [0, 1].flatMap((layer) => ['qkv', 'o', 'gate_up', 'down'].map((name) => `layers.${layer}.${name}`)),
+    );
+    const { kvHeadCount, headSize, layerCount } = model.config;
+    for (const maxima of [alone.keyMax, alone.valueMax])
+      expect(maxima.map(({ length }) => length)).toEqual(Array(layerCount).fill(kvHeadCount * headSize));
+    const all = [...alone.inputMax.values(), ...alone.keyMax, ...alone.valueMax];
+    expect(all.every((values) => values.every((value) => value > 0 && Number.isFinite(value)))).toBe(true);
+    expect([...alone.divergences.keys()]).toEqual([...alone.inputMax.keys()]);
+    // Rounding moves predictions, but not far: the tiny model's are within 0.1 nats.
+    for (const divergence of alone.divergences.values()) {
+      expect(divergence).toBeGreaterThan(0);
+      expect(divergence).toBeLessThan(0.1);
+    }
+    await ensureCompiled(model, 'fp32');
+    expect(await calibrate(model, { threadCount: 1 })).toEqual(alone);
+    expect(readdirSync(model.folder).toSorted()).toEqual(['calibration.safetensors', 'compiled', 'model.json', 'source']);
+  });
+});
+
+describe('prepareForms', () => {
+  const forms = { decode: 'int8', prefill: null, kv: 'int8' } as const;
+
+  it('calibrates once for an int8 cache, and again when the calibration is lost', async () => {
+    const model = await importTiny('cached');
+    let runs = 0;
+    const options = { calibrate: (...args: Parameters<Calibrator>) => (runs++, calibrateHere(...args)) };
+    await prepareForms(model, forms, options);
+    await prepareForms(model, forms, options);
+    expect(runs).toBe(1);
+    expect((await openCompiled(model.folder, 'int8', 'int8'))?.kvScales).toHaveLength(2);
+    rmSync(join(model.folder, 'calibration.safetensors'));
+    expect(await openCompiled(model.folder, 'int8', 'int8')).toBeNull();
+    await prepareForms(model, forms, options);
+    expect(runs).toBe(2);
+    expect(await readCalibration(model.folder, model.record.digest)).not.toBeNull();
+  });
+
+  it('calibrates for w8a8, whose form records the groups that were chosen', async () => {
+    const model = await importTiny('row-wise');
+    await expect(ensureCompiled(model, 'w8a8')).rejects.toThrow('not calibrated');
+    await prepareForms(model, { decode: 'w8a8', prefill: null, kv: 'fp32' }, { calibrate: calibrateHere });
+    const { precision, rowWise } = JSON.parse(readFileSync(join(model.folder, 'compiled', 'w8a8', 'manifest.json'), 'utf8')) as {
+      precision: string;
+      rowWise: string[];
+    };
+    expect(precision).toBe('w8a8');
+    expect(rowWise.length).toBeGreaterThan(0);
+    expect((await openCompiled(model.folder, 'w8a8', 'int8'))?.graphs.linear.loraGroups).toHaveLength(8);
+  });
+
+  it('does not calibrate for a float32 cache', async () => {
+    const model = await importTiny('plain');
+    await prepareForms(model, { ...forms, kv: 'fp32' }, { calibrate: () => Promise.reject(new Error('not wanted')) });
+    expect(existsSync(join(model.folder, 'calibration.safetensors'))).toBe(false);
+    expect((await openCompiled(model.folder, 'int8', 'fp32'))?.kvScales).toBeNull();
+  });
+});

@@ -1,0 +1,144 @@
+// Measures a base model on the calibration text: the largest activation of every channel of its float32 graph, and how far predictions move
+// when a projection group is row-wise.
+// Loads ONNX Runtime, so the front must not import it; entries/calibrate.ts runs it in a process of its own.
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { compileDecoder } from '../../architectures/index.ts';
+import { encodeOnnxModel } from '../../formats/index.ts';
+import {
+  elementCount,
+  type Graph,
+  observeInputs,
+  runPasses,
+  smoothInputs,
+  type StoredWeight,
+  storedWeights,
+  toOnnx,
+  tryRows,
+} from '../../graph/index.ts';
+import { createEnvironment, createSession, mapWeights, type OrtEnvironment, type WeightEntry } from '../../runtime/index.ts';
+import { openCompiled, writeWeights } from '../compile-model.ts';
+import type { ModelPackage } from '../model-package.ts';
+import { groupWeights, smoothing } from '../row-wise/row-wise-groups.ts';
+import { type Calibration, writeCalibration } from './calibration.ts';
+import { calibrationWindows } from './calibration-windows.ts';
+import { ObservedDecoder } from './observed-decoder.ts';
+import { tryRowWise } from './row-trials.ts';
+
+export interface CalibrateOptions {
+  readonly threadCount: number;
+  /** Path of another ONNX Runtime library. */
+  readonly libraryPath?: string;
+  /** In tokens that are read; trying a group counts as reading as many. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Tokens of one run: bounds the memory of the observed activations. */
+const CHUNK_TOKENS = 128;
+/** Texts of the trials: this many, of this length. */
+const TRIAL_ROWS = 2;
+const TRIAL_TOKENS = 64;
+const WEIGHTS_FILE = 'weights.bin';
+
+/** Calibrates the model and stores the result in its package. @throws Error when a weight or the runtime cannot be loaded. */
+export async function calibrate(model: ModelPackage, options: CalibrateOptions): Promise<Calibration> {
+  const work = join(model.folder, `.calibrate-${process.pid}`);
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true });
+  try {
+    const { threadCount, libraryPath, onProgress } = options;
+    using environment = createEnvironment({ threadCount, allowSpinning: false, ...(libraryPath !== undefined && { libraryPath }) });
+    const windows = calibrationWindows(model);
+    const texts = windows.filter(({ length }) => length >= TRIAL_TOKENS).slice(0, TRIAL_ROWS);
+    const readCount = windows.reduce((sum, window) => sum + window.length, 0);
+    const trialTokens = TRIAL_ROWS * TRIAL_TOKENS;
+    const total = readCount + groupWeights(model.config).size * trialTokens;
+    const observed = await writeObservedGraph(model, work);
+    const maxima = await observe(environment, model, observed, windows, (done) => onProgress?.(done, total));
+    const trials = await writeTrialGraph(model, work, maxima.inputMax);
+    const report = (tried: number) => onProgress?.(readCount + tried * trialTokens, total);
+    const divergences = await tryGroups(environment, model, trials, texts, report);
+    const calibration = { ...maxima, divergences };
+    await writeCalibration(model.folder, model.record.digest, calibration);
+    return calibration;
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+interface CalibrationGraph {
+  readonly graph: Graph;
+  readonly path: string;
+  readonly weightsPath: string;
+  readonly weights: readonly WeightEntry[];
+}
+
+/** The float32 graph of the base with observed inputs. Reads the weights of a compiled float32 form where there is one. */
+async function writeObservedGraph(model: ModelPackage, work: string): Promise<CalibrationGraph> {
+  const { graph } = compileDecoder(model.config, { precision: 'fp32', lora: 'none', maxContext: model.config.maxContext });
+  runPasses(graph, [observeInputs]);
+  const wanted = storedWeights(graph);
+  const bytesOf = new Map(wanted.map(({ key, shape }: StoredWeight) => [key, elementCount(shape) * Float32Array.BYTES_PER_ELEMENT]));
+  const path = join(work, 'observed.onnx');
+  const weightsPath = join(work, WEIGHTS_FILE);
+  // The session is given every weight by name; ONNX Runtime only looks whether the file that the graph names is there.
+  const locate = (key: string) => ({ location: WEIGHTS_FILE, offset: 0, length: bytesOf.get(key) ?? 0 });
+  await writeFile(path, encodeOnnxModel(toOnnx(graph, locate)));
+  await writeFile(weightsPath, '');
+  const form = await openCompiled(model.folder, 'fp32', 'fp32', model.record.digest);
+  if (form) return { graph, path, weightsPath: form.weightsPath, weights: form.weights };
+  return { graph, path, weightsPath, weights: (await writeWeights(model, weightsPath, wanted)).entries };
+}
+
+/** The same with a row-wise product beside every projection. */
+async function writeTrialGraph(model: ModelPackage, work: string, inputMax: Calibration['inputMax']): Promise<CalibrationGraph> {
+  const { graph } = compileDecoder(model.config, { precision: 'fp32', lora: 'none', maxContext: model.config.maxContext });
+  await using checkpoint = await model.openCheckpoint();
+  runPasses(graph, [smoothInputs(await smoothing(model.config, checkpoint, inputMax)), tryRows]);
+  const path = join(work, 'trials.onnx');
+  const weightsPath = join(work, WEIGHTS_FILE);
+  const { entries, place } = await writeWeights(model, weightsPath, storedWeights(graph));
+  await writeFile(path, encodeOnnxModel(toOnnx(graph, place)));
+  return { graph, path, weightsPath, weights: entries };
+}
+
+async function observe(
+  environment: OrtEnvironment,
+  { config }: ModelPackage,
+  { graph, ...files }: CalibrationGraph,
+  windows: readonly (readonly number[])[],
+  onRead: (tokenCount: number) => void,
+): Promise<ObservedDecoder['maxima']> {
+  using weights = mapWeights(environment, files.weightsPath, files.weights);
+  const names = storedWeights(graph).map(({ name }) => name);
+  using session = createSession(environment, files.path, { weights: { shared: weights, names } });
+  const capacity = Math.max(...windows.map((window) => window.length));
+  using decoder = new ObservedDecoder({ environment, session, graph, config, capacity });
+  let done = 0;
+  for (const window of windows) {
+    for (let start = 0; start < window.length; start += CHUNK_TOKENS) {
+      const chunk = window.slice(start, start + CHUNK_TOKENS);
+      decoder.read(chunk, start);
+      onRead((done += chunk.length));
+      // A run blocks; in between, the process may learn that its parent has gone.
+      await nextTurn();
+    }
+    decoder.endWindow(window.length);
+  }
+  return decoder.maxima;
+}
+
+async function tryGroups(
+  environment: OrtEnvironment,
+  { config }: ModelPackage,
+  { graph, ...files }: CalibrationGraph,
+  windows: readonly (readonly number[])[],
+  onProgress: (tried: number) => void,
+): Promise<Calibration['divergences']> {
+  using weights = mapWeights(environment, files.weightsPath, files.weights);
+  const names = storedWeights(graph).map(({ name }) => name);
+  using session = createSession(environment, files.path, { weights: { shared: weights, names } });
+  const texts = windows.map((window) => window.slice(0, TRIAL_TOKENS));
+  return await tryRowWise({ environment, session, graph, config, texts, onProgress });
+}

@@ -1,0 +1,73 @@
+// The calibration of a base model as data, and its file in the model package: read with checks, null when missing or stale.
+import { open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '../../core/index.ts';
+import { float32Tensor, readSafetensors, tensorToFloat32, writeSafetensors } from '../../formats/index.ts';
+
+/** Raise it when the text or what is measured changes: older files are then made again. */
+const CALIBRATION_VERSION = '2';
+
+const CALIBRATION_FILE = 'calibration.safetensors';
+const FORMAT = 'lorikeet-calibration';
+
+/** What the calibration text shows of a base: how large activations become, and which projections bear coarser products. */
+export interface Calibration {
+  /** Largest |x| of each input channel, [inFeatures], by projection group: `layers.3.qkv`, `.o`, `.gate_up`, `.down`. */
+  readonly inputMax: ReadonlyMap<string, Float32Array>;
+  /** Largest |k| of each layer after rotary embedding, by kv head and channel: [kvHeads * headSize]. */
+  readonly keyMax: readonly Float32Array[];
+  /** Largest |v|, likewise. */
+  readonly valueMax: readonly Float32Array[];
+  /** Mean KL divergence, in nats, of the model with one projection group row-wise (w8a8) from the float32 model, by group. */
+  readonly divergences: ReadonlyMap<string, number>;
+}
+
+/** The calibration of this base in its package folder; null when there is none, or one that is damaged, older or of another base. */
+export async function readCalibration(modelFolder: string, baseDigest: Digest): Promise<Calibration | null> {
+  try {
+    const { metadata, tensors } = readSafetensors(await readFile(join(modelFolder, CALIBRATION_FILE)));
+    const isCurrent = [...fileMetadata(baseDigest)].every(([key, value]) => metadata.get(key) === value);
+    if (!isCurrent) return null;
+    const measures = new Map([...tensors].map(([name, tensor]) => [name, tensorToFloat32(tensor)]));
+    const named = (prefix: string) => [...measures].filter(([name]) => name.startsWith(prefix));
+    const byLayer = (half: 'key' | 'value') => named(`${half}.`).map((_, layer) => measures.get(`${half}.${layer}`) ?? new Float32Array());
+    return {
+      inputMax: new Map(named('input.').map(([name, values]) => [name.slice('input.'.length), values])),
+      keyMax: byLayer('key'),
+      valueMax: byLayer('value'),
+      divergences: new Map(named('divergence.').map(([name, [value = Infinity]]) => [name.slice('divergence.'.length), value])),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** Replaces the package's calibration; whole or not at all. */
+export async function writeCalibration(modelFolder: string, baseDigest: Digest, calibration: Calibration): Promise<void> {
+  const { inputMax, keyMax, valueMax, divergences } = calibration;
+  const measures: readonly (readonly [string, Float32Array])[] = [
+    ...[...inputMax].map(([group, values]): readonly [string, Float32Array] => [`input.${group}`, values]),
+    ...keyMax.map((values, layer): readonly [string, Float32Array] => [`key.${layer}`, values]),
+    ...valueMax.map((values, layer): readonly [string, Float32Array] => [`value.${layer}`, values]),
+    ...[...divergences].map(([group, value]): readonly [string, Float32Array] => [`divergence.${group}`, Float32Array.of(value)]),
+  ];
+  const tensors = measures.map(([name, values]) => float32Tensor(name, [values.length], values));
+  const path = join(modelFolder, CALIBRATION_FILE);
+  const work = `${path}.${process.pid}.partial`;
+  const file = await open(work, 'w');
+  try {
+    await file.writeFile(writeSafetensors(tensors, fileMetadata(baseDigest)));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(work, path);
+}
+
+function fileMetadata(baseDigest: Digest): ReadonlyMap<string, string> {
+  return new Map([
+    ['format', FORMAT],
+    ['version', CALIBRATION_VERSION],
+    ['base', baseDigest],
+  ]);
+}

@@ -1,0 +1,102 @@
+// Row-wise int8 products in ONNX Runtime: what they compute, alone and under adapters, and that rows do not meet.
+import { describe, expect, it } from 'vitest';
+import { buildLlama, compileDecoder, type LoraSupport, llamaSites, type RowWise } from '../../src/architectures/index.ts';
+import { fuseProjections, packAttention, runPasses, smoothInputs, tryRows } from '../../src/graph/index.ts';
+import { type Checkpoint, rowQuantisedAndBack } from './support/materialise.ts';
+import { seededValues } from './support/random.ts';
+import { runGraph } from './support/run-graph.ts';
+import { decoderFeeds, loraFeeds, type Row, seededAdapter, tinyCheckpoint, tinyLlama } from './support/tiny-llama.ts';
+
+const config = tinyLlama;
+const groups = Array.from({ length: config.layerCount }, (_, layer) =>
+  ['qkv', 'o', 'gate_up', 'down'].map((name) => `layers.${layer}.${name}`),
+).flat();
+function inFeatures(group: string): number {
+  if (group.endsWith('down')) return config.intermediateSize;
+  return group.endsWith('.o') ? config.headCount * config.headSize : config.hiddenSize;
+}
+/** From 1/2 to 2. */
+const smoothed: RowWise = new Map(groups.map((group) => [group, seededValues(inFeatures(group), group).map((value) => 2 ** value)]));
+const plain: RowWise = new Map(groups.map((group) => [group, new Float32Array(inFeatures(group)).fill(1)]));
+
+const rows: readonly Row[] = [{ tokenIds: [3, 14, 15, 92, 65] }, { tokenIds: [27, 18, 28, 18, 28] }];
+const adapted: readonly Row[] = rows.map((row, index) => ({
+  ...row,
+  adapter: seededAdapter(llamaSites(config), `adapter ${index}`, () => 4, false),
+}));
+
+/** Mean error over mean size of the logits: activations are rounded to 255 levels a row, over two layers. Without smoothing undone it is above 0.3. */
+const ACTIVATION_TOLERANCE = 0.04;
+/** The same with weights rounded to 128 levels as well. */
+const WEIGHT_TOLERANCE = 0.08;
+/** Sums in another order; factors that are no powers of two. */
+const REORDER_TOLERANCE = 5e-5;
+
+async function logits(
+  rowWise: RowWise | null,
+  lora: LoraSupport,
+  runRows: readonly Row[],
+  checkpoint: Checkpoint = tinyCheckpoint,
+): Promise<Float32Array> {
+  const { graph, loraGroups } = compileDecoder(config, { precision: 'fp32', lora, maxContext: 64, ...(rowWise && { rowWise }) });
+  const results = await runGraph(graph, checkpoint, {
+    ...decoderFeeds(config, runRows, { capacity: 8 }),
+    ...loraFeeds(loraGroups, runRows),
+  });
+  return results.logits?.data ?? new Float32Array();
+}
+
+function error(actual: Float32Array, expected: Float32Array): number {
+  expect(actual.length).toBe(expected.length);
+  const sum = (values: Float32Array) => values.reduce((total, value) => total + Math.abs(value), 0);
+  return sum(actual.map((value, index) => value - (expected[index] ?? Number.NaN))) / sum(expected);
+}
+
+const roundedLinears: Checkpoint = (name, elements) => {
+  const values = tinyCheckpoint(name, elements);
+  const linear = /\.(\w+)_proj\.weight/.exec(name)?.[1];
+  return linear === undefined ? values : rowQuantisedAndBack(values, elements / inFeatures(`.${linear}`));
+};
+
+describe('row-wise products', () => {
+  it('compute with the quantised weights', async () => {
+    expect(error(await logits(plain, 'none', rows), await logits(null, 'none', rows, roundedLinears))).toBeLessThan(ACTIVATION_TOLERANCE);
+  });
+
+  it.each(['none', 'linear', 'full'] as const)('stay near float32 with smoothed inputs and adapters, profile %s', async (lora) => {
+    const runRows = lora === 'none' ? rows : adapted;
+    const exact = await logits(null, lora, runRows);
+    expect(error(await logits(smoothed, lora, runRows), exact)).toBeLessThan(WEIGHT_TOLERANCE);
+  });
+
+  it.each(['linear', 'full'] as const)('move far with these adapters, so that the check above sees them, profile %s', async (lora) => {
+    expect(error(await logits(null, lora, rows), await logits(null, lora, adapted))).toBeGreaterThan(2 * WEIGHT_TOLERANCE);
+  });
+
+  it('give a row the same bits whatever shares the call', async () => {
+    const [first, second] = adapted;
+    if (!first || !second) throw new Error('two rows were expected');
+    const width = config.vocabularySize * first.tokenIds.length;
+    const loud: Row = { tokenIds: second.tokenIds, adapter: seededAdapter(llamaSites(config), 'loud', () => 4, false) };
+    for (const neighbour of [loud, { tokenIds: second.tokenIds }, first])
+      expect((await logits(smoothed, 'linear', [first, neighbour])).subarray(0, width)).toEqual(
+        (await logits(smoothed, 'linear', [first, second])).subarray(0, width),
+      );
+  });
+});
+
+describe('a graph with switches', () => {
+  it('is the float32 decoder with all off, and the row-wise one with all on', async () => {
+    const graph = buildLlama(config, { maxContext: 64 });
+    runPasses(graph, [fuseProjections, packAttention, smoothInputs(smoothed), tryRows]);
+    const run = async (value: number) => {
+      const switches = Object.fromEntries(groups.map((group) => [`row_wise.${group}`, { data: Float32Array.of(value), dims: [1] }]));
+      return (
+        (await runGraph(graph, tinyCheckpoint, { ...decoderFeeds(config, rows, { capacity: 8 }), ...switches })).logits?.data ??
+        new Float32Array()
+      );
+    };
+    expect(error(await run(0), await logits(null, 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
+    expect(error(await run(1), await logits(smoothed, 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
+  });
+});
