@@ -1,8 +1,10 @@
 // The engine of one base model: takes requests, steps, reports. Knows neither processes nor messages, only its ports.
 import type { RequestId } from '../core/index.ts';
+import { settleConstraints } from './constraints.ts';
 import { joinWaiting } from './join.ts';
 import { fail, finish } from './leave.ts';
 import type { EngineStats, GenerationRequest } from './messages.ts';
+import { BLOCK_POSITIONS } from './ports.ts';
 import { refusalOf } from './request-checks.ts';
 import { recordArrival } from './scheduler/admission.ts';
 import { Sequence } from './sequence.ts';
@@ -21,6 +23,7 @@ export class Engine {
   /** @throws AppError usage when the limits allow no request at all. */
   constructor(dependencies: EngineDependencies, limits: EngineLimits) {
     this.#state = createState(dependencies, limits);
+    dependencies.constraints?.onChange(() => this.#wake());
   }
 
   /** Positions that one request may use, prompt and output together. */
@@ -37,13 +40,18 @@ export class Engine {
     const state = this.#state;
     if (state.sequences.has(request.id)) throw new Error(`request id ${request.id} is in use`);
     const refusal =
-      refusalOf(request, { vocabularySize: state.executor.shape.vocabularySize, maxContext: state.maxContext }) ?? this.#overload();
+      refusalOf(request, { vocabularySize: state.executor.shape.vocabularySize, maxContext: state.maxContext }) ??
+      this.#overload() ??
+      this.#withoutGrammars(request);
     if (refusal !== null) {
       state.outbox.push({ kind: 'failed', id: request.id, ...refusal });
       this.#flush();
       return;
     }
-    const sequence = new Sequence(request, state.nextArrival);
+    const constraint =
+      request.grammar === undefined ? null : (state.dependencies.constraints?.open(request.grammar, request.group) ?? null);
+    const sequence = new Sequence(request, state.nextArrival, constraint);
+    if (constraint !== null) state.constrained.add(sequence);
     state.nextArrival += 1;
     recordArrival(state.groupTurns, request.group, new Set([...state.waiting].map(({ group }) => group)));
     state.sequences.set(request.id, sequence);
@@ -62,6 +70,7 @@ export class Engine {
 
   /** Lets requests join, runs at most one session call and emits its events. */
   step(): StepOutcome {
+    settleConstraints(this.#state);
     joinWaiting(this.#state, () => {
       this.#flush();
       this.#wake();
@@ -77,18 +86,14 @@ export class Engine {
   }
 
   stats(): EngineStats {
-    const { counters, executor, ledger, residency, running, waiting } = this.#state;
+    const { counters, executor, ledger, prefixCache, residency, running, waiting } = this.#state;
     return {
       runningRequests: running.size,
       waitingRequests: waiting.size,
-      decodeCalls: counters.decodeCalls,
-      decodeRows: counters.decodeRows,
-      prefillCalls: counters.prefillCalls,
-      prefillTokens: counters.prefillTokens,
-      generatedTokens: counters.generatedTokens,
-      preemptions: counters.preemptions,
+      ...counters,
       kvPositionsReserved: ledger.reserved,
       kvPositionsTotal: ledger.total,
+      prefixCacheBytes: prefixCache.size * BLOCK_POSITIONS * executor.shape.kvBytesPerPosition,
       adapterBytes: residency.bytes,
       adapterHits: residency.hits,
       adapterMisses: residency.misses,
@@ -110,6 +115,11 @@ export class Engine {
     }
     this.#flush();
     this.#state.executor.close();
+  }
+
+  #withoutGrammars({ grammar }: GenerationRequest): { readonly code: 'invalid_request'; readonly message: string } | null {
+    if (grammar === undefined || this.#state.dependencies.constraints !== undefined) return null;
+    return { code: 'invalid_request', message: `this engine takes no grammars, got one of kind ${grammar.kind}` };
   }
 
   #overload(): { readonly code: 'overloaded'; readonly message: string; readonly retryAfterSeconds: number } | null {

@@ -4,5 +4,16 @@ export { Engine } from './engine.ts';
 export { type EngineHost, hostEngine, type HostPort } from './host.ts';
 export type { EngineEvent, EngineStats, FromEngine, GenerationRequest, SamplingParameters, ToEngine, TokenLogprob } from './messages.ts';
 export type { EngineOptions } from './options.ts';
-export type { DecodeCall, ExecutorShape, ModelExecutor, PackedAdapterSource, PrefillCall, RowId, SessionCall } from './ports.ts';
+export { BLOCK_POSITIONS } from './ports.ts';
+export type {
+  ConstraintSource,
+  DecodeCall,
+  ExecutorShape,
+  ModelExecutor,
+  PackedAdapterSource,
+  PrefillCall,
+  RowId,
+  SessionCall,
+} from './ports.ts';
+export { NEUTRAL_SAMPLING } from './sampling/neutral.ts';
 export type { EngineDependencies, EngineLimits } from './state.ts';

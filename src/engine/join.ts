@@ -1,9 +1,15 @@
 // How requests join the running batch: their adapter is loaded, then a row with KV positions is reserved.
 import { describeError, isAppError } from '../core/index.ts';
+import { awaitsMask } from './constraints.ts';
 import { fail } from './leave.ts';
+import type { RowId } from './ports.ts';
+import { firstPlace } from './prefix.ts';
 import type { AdapterResidence } from './residency.ts';
 import { nextToAdmit, recordTurn } from './scheduler/admission.ts';
 import { initialCapacity } from './scheduler/capacity.ts';
+import { recordJoin } from './scheduler/costs.ts';
+import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
+import { countRows } from './scheduler/plan.ts';
 import { nextToLoad, type PrefetchView } from './scheduler/prefetch.ts';
 import type { Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
@@ -12,10 +18,18 @@ import type { EngineState } from './state.ts';
 export function joinWaiting(state: EngineState, loaded: () => void): void {
   startLoads(state, loaded);
   while (state.running.size < state.limits.maxBatch) {
-    const ready = [...state.waiting].filter((sequence) => sequence.phase === 'ready');
+    const ready = [...state.waiting].filter((sequence) => sequence.phase === 'ready' && !awaitsMask(sequence));
     const next = nextToAdmit(ready, state.groupTurns);
-    if (next === null || !admit(state, next)) return;
+    if (next === null || !hasTimeFor(state, next, ready.length) || !admit(state, next)) return;
   }
+}
+
+/** Copying an adapter into a row takes as long as a call, so a burst of arrivals joins over several interludes. */
+function hasTimeFor(state: EngineState, sequence: Sequence, readyCount: number): boolean {
+  if (sequence.residence === null) return true;
+  const rows = [...state.running.values()].flatMap(({ row }) => row ?? []);
+  const leftMs = remainingMs(state.interlude, state.limits.maxStretch, countRows(rows, readyCount));
+  return allows(state.interlude, leftMs, state.costs.joinMs);
 }
 
 function startLoads(state: EngineState, loaded: () => void): void {
@@ -68,7 +82,7 @@ function admit(state: EngineState, sequence: Sequence): boolean {
   if (!state.ledger.tryReserve(id, capacity)) return false;
   state.nextRow += 1;
   try {
-    state.executor.addRow(id, capacity, sequence.residence?.adapter ?? null);
+    addRow(state, sequence, id, capacity);
   } catch (error) {
     state.ledger.release(id);
     state.dependencies.logger.error({ requestId: sequence.id, error: describeError(error) }, 'adding a row failed');
@@ -77,9 +91,26 @@ function admit(state: EngineState, sequence: Sequence): boolean {
   }
   state.waiting.delete(sequence);
   sequence.phase = 'running';
-  sequence.row = { id, capacity, cachedPositions: 0, prefillTarget: sequence.tokens.length, lastPrefillStep: -1 };
+  sequence.row = {
+    id,
+    capacity,
+    cachedPositions: 0,
+    prefillTarget: sequence.tokens.length,
+    lastPrefillStep: -1,
+    prefix: firstPlace(state, sequence),
+  };
   state.running.set(id, sequence);
   recordTurn(state.groupTurns, sequence.group, state.nextAdmission);
   state.nextAdmission += 1;
   return true;
+}
+
+function addRow(state: EngineState, { residence }: Sequence, id: RowId, capacity: number): void {
+  const { clock } = state.dependencies;
+  const startedMs = clock.monotonic();
+  state.executor.addRow(id, capacity, residence?.adapter ?? null);
+  if (residence === null) return;
+  const ms = clock.monotonic() - startedMs;
+  recordJoin(state.costs, ms);
+  state.interlude = afterAction(state.interlude, ms);
 }

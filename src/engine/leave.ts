@@ -1,11 +1,14 @@
 // How requests leave: finished, failed or preempted. The one place that gives rows, KV positions and adapters back.
 import { describeError, type ErrorCode } from '../core/index.ts';
 import type { FinishReason } from './messages.ts';
+import { keepPrefix } from './prefix.ts';
 import type { Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
 
 /** Ends a request with its last event. */
 export function finish(state: EngineState, sequence: Sequence, reason: FinishReason): void {
+  // The next message of a conversation begins with what this one produced.
+  if (sequence.row !== null && reason !== 'cancelled') keepPrefix(state, sequence, sequence.row);
   remove(state, sequence);
   state.outbox.push({ kind: 'finished', id: sequence.id, reason });
 }
@@ -29,6 +32,8 @@ function remove(state: EngineState, sequence: Sequence): void {
   releaseRow(state, sequence);
   state.waiting.delete(sequence);
   state.sequences.delete(sequence.id);
+  state.constrained.delete(sequence);
+  sequence.constraint?.close();
   sequence.residence?.release();
   sequence.residence = null;
 }

@@ -23,6 +23,12 @@ export interface SamplingParameters {
   readonly seed: number;
 }
 
+/** What the output may look like; the engine only hands it on, see `ConstraintSource`. */
+export interface OutputGrammar {
+  readonly kind: 'json-schema' | 'regex' | 'ebnf';
+  readonly text: string;
+}
+
 export interface GenerationRequest {
   readonly id: RequestId;
   /** Opaque fairness and cache group; the engine never learns keys or names. */
@@ -36,6 +42,8 @@ export interface GenerationRequest {
   /** Generation ends after one of these is produced; it is reported like any token. */
   readonly stopTokenIds: readonly number[];
   readonly sampling: SamplingParameters;
+  /** Absent: the output is free. Else end-of-text comes when the grammar is complete, and only then. */
+  readonly grammar?: OutputGrammar;
   /** Number of alternatives to report for each generated token; null: no log probabilities at all. */
   readonly logprobs: number | null;
   /** The same for every prompt token but the first. */
@@ -51,6 +59,8 @@ export interface TokenLogprob {
 export type FinishReason = 'length' | 'stop-token' | 'cancelled';
 
 export type EngineEvent =
+  /** Comes before the first token, only when a part of the prompt was in the prefix cache. */
+  | { readonly kind: 'prefix-hit'; readonly id: RequestId; readonly tokenCount: number }
   | { readonly kind: 'prompt-logprobs'; readonly id: RequestId; readonly values: readonly (TokenLogprob | null)[] }
   | { readonly kind: 'token'; readonly id: RequestId; readonly tokenId: number; readonly logprob?: TokenLogprob }
   | { readonly kind: 'finished'; readonly id: RequestId; readonly reason: FinishReason }
@@ -75,6 +85,14 @@ export interface EngineStats {
   readonly preemptions: number;
   readonly kvPositionsReserved: number;
   readonly kvPositionsTotal: number;
+  /** Prompt tokens that were looked up in the prefix cache, and those of them that were found. */
+  readonly prefixQueriedTokens: number;
+  readonly prefixHitTokens: number;
+  /** In use by the prefix cache. */
+  readonly prefixCacheBytes: number;
+  /** Tokens that speculation proposed, and those of them that the model chose too. */
+  readonly draftTokens: number;
+  readonly acceptedDraftTokens: number;
   readonly adapterBytes: number;
   readonly adapterHits: number;
   readonly adapterMisses: number;

@@ -3,9 +3,11 @@
 export interface EngineOptions {
   /** Folder of the imported base model package. */
   readonly modelFolder: string;
-  readonly precision: 'fp32' | 'int8' | 'int4';
+  readonly precision: 'fp32' | 'int8' | 'int4' | 'w8a8';
   /** Another compiled form for long prefill calls. */
   readonly prefillPrecision?: 'fp32';
+  /** Of cached keys and values. */
+  readonly kvPrecision: 'fp32' | 'int8';
   readonly device: 'cpu';
   /** Intra-op threads of ONNX Runtime. */
   readonly threadCount: number;
@@ -17,7 +19,12 @@ export interface EngineOptions {
   readonly maxWaiting: number;
   /** Tokens of one prefill call. */
   readonly prefillChunk: number;
+  /** Prompts of others may stretch the time between a row's tokens to this many times what it is without them. */
+  readonly maxStretch: number;
+  readonly speculation: 'off' | 'prompt-lookup';
   readonly kvCacheBytes: number;
+  /** Memory for keys and values of prompts to come; 0 keeps none. */
+  readonly prefixCacheBytes: number;
   readonly adapterHostBytes: number;
   /** Folder of content-addressed blobs; packed adapters are read from it by digest. */
   readonly blobFolder: string;

@@ -1,9 +1,13 @@
 // What the engine needs from outside: a model executor and a source of packed adapters. Scheduler and step know nothing of ONNX Runtime.
 import type { PackedAdapter } from '../adapters/packed.ts';
 import type { Digest } from '../core/index.ts';
+import type { OutputGrammar } from './messages.ts';
 
 /** A row of the running batch: KV cache and adapter slot of one request. Chosen by the engine, unique while the row lives. */
 export type RowId = number;
+
+/** Positions of one block of the prefix cache. */
+export const BLOCK_POSITIONS = 16;
 
 export interface ExecutorShape {
   readonly vocabularySize: number;
@@ -12,7 +16,7 @@ export interface ExecutorShape {
   readonly kvBytesPerPosition: number;
 }
 
-/** One bounded prefill of consecutive tokens of one row. */
+/** One bounded call over consecutive tokens of one row. What an earlier call wrote at or behind its start is overwritten. */
 export interface PrefillCall {
   readonly kind: 'prefill';
   readonly row: RowId;
@@ -44,6 +48,13 @@ export interface ModelExecutor {
   growRow(row: RowId, capacity: number, usedPositions: number): void;
   removeRow(row: RowId): void;
   /**
+   * Copies the keys and values of `BLOCK_POSITIONS` positions out of a row. The slot keeps them, whatever becomes of the row, until another
+   * block is saved there. Slots are small numbers; each takes memory from its first use on.
+   */
+  saveBlock(row: RowId, startPosition: number, slot: number): void;
+  /** Copies a saved block into a row, whose positions up to `startPosition` hold what preceded the block when it was saved. */
+  restoreBlock(row: RowId, startPosition: number, slot: number): void;
+  /**
    * Logits as [n, vocabularySize], row-major: one line for each decode row in the order of the call, one for 'last', one for each token
    * for 'all', none for 'none'. The array is valid until the next call.
    */
@@ -61,4 +72,26 @@ export interface ModelExecutor {
 /** Reads the packed file of a digest. Rejects when it is missing or damaged. */
 export interface PackedAdapterSource {
   load(digest: Digest): Promise<PackedAdapter>;
+}
+
+/** Which tokens may come next in one output. Masks are made elsewhere while the engine goes on. */
+export interface TokenConstraint {
+  /** `working`: the mask after the latest token is being made. */
+  readonly state: 'working' | 'ready' | 'failed';
+  /** Bit id % 32 of word id / 32 is set when that token may come next. Only while ready. */
+  readonly mask: Int32Array;
+  /** Why it failed, when it is the grammar's fault; else null. */
+  readonly problem: string | null;
+  /** Goes on after a token that its mask allows. */
+  accept(tokenId: number): void;
+  close(): void;
+}
+
+export interface ConstraintSource {
+  /** `owner`: compiled grammars are shared within it only. */
+  open(grammar: OutputGrammar, owner: string): TokenConstraint;
+  /** Waits until no constraint is working, at most so long. */
+  settle(maxMs: number): void;
+  /** Called whenever a constraint became ready or failed outside of `settle`. One listener. */
+  onChange(listener: () => void): void;
 }

@@ -1,9 +1,11 @@
 // One request inside the engine: its tokens, where it stands, and what it holds. Knows no policy.
 import { NO_PENALTY_HISTORY, hasPenalties, type TokenHistory } from './sampling/penalties.ts';
 import type { GenerationRequest, TokenLogprob } from './messages.ts';
-import type { RowId } from './ports.ts';
+import type { RowId, TokenConstraint } from './ports.ts';
+import type { PrefixPlace } from './kv-cache/prefix-cache.ts';
 import type { AdapterResidence } from './residency.ts';
 import type { WaitingView } from './scheduler/admission.ts';
+import { NEW_TRIAL, type DraftTrial } from './scheduler/speculation.ts';
 
 /** Logits of every prompt token are large (vocabulary times four bytes each), so such chunks are kept short. */
 const PROMPT_LOGPROB_CHUNK = 64;
@@ -18,6 +20,8 @@ export interface Row {
   readonly prefillTarget: number;
   /** Step of the latest prefill chunk; -1 before the first. */
   lastPrefillStep: number;
+  /** Where it stands in the prefix cache; null when it takes no part, or no more. */
+  prefix: PrefixPlace | null;
 }
 
 /**
@@ -37,13 +41,19 @@ export class Sequence implements WaitingView {
   preempted = false;
   residence: AdapterResidence | null = null;
   row: Row | null = null;
+  /** Follows the produced tokens, also over preemptions; null: the output is free. */
+  readonly constraint: TokenConstraint | null;
+  /** Prompt tokens that came from the prefix cache when the prompt was first read. */
+  cachedTokens = 0;
+  drafts: DraftTrial = NEW_TRIAL;
   readonly history: TokenHistory;
   readonly #producedCounts: Map<number, number> | null;
   readonly #promptLogprobs: (TokenLogprob | null)[] = [null];
   #promptLogprobsTaken = false;
 
-  constructor(request: GenerationRequest, arrival: number) {
+  constructor(request: GenerationRequest, arrival: number, constraint: TokenConstraint | null = null) {
     this.request = request;
+    this.constraint = constraint;
     this.arrival = arrival;
     this.promptLength = request.promptTokenIds.length;
     this.tokens = [...request.promptTokenIds];

@@ -1,19 +1,29 @@
 // Everything one engine knows, as one record that joining, stepping and leaving work on. No behaviour of its own.
 import { AppError, type Clock, type Logger, type RequestId } from '../core/index.ts';
 import { KvLedger } from './kv-cache/ledger.ts';
+import { PrefixCache } from './kv-cache/prefix-cache.ts';
 import type { EngineEvent } from './messages.ts';
 import type { EngineOptions } from './options.ts';
-import type { ModelExecutor, PackedAdapterSource, RowId } from './ports.ts';
+import { BLOCK_POSITIONS, type ConstraintSource, type ModelExecutor, type PackedAdapterSource, type RowId } from './ports.ts';
 import { AdapterResidency } from './residency.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { capacityBuckets } from './scheduler/capacity.ts';
-import type { Lane } from './scheduler/plan.ts';
+import { createCosts, type CallCosts } from './scheduler/costs.ts';
+import { afterDecode, type Interlude } from './scheduler/interlude.ts';
 import type { Sequence } from './sequence.ts';
 
 /** The part of the options that the scheduler obeys. */
 export type EngineLimits = Pick<
   EngineOptions,
-  'maxBatch' | 'maxContext' | 'maxWaiting' | 'prefillChunk' | 'kvCacheBytes' | 'adapterHostBytes'
+  | 'maxBatch'
+  | 'maxContext'
+  | 'maxWaiting'
+  | 'prefillChunk'
+  | 'maxStretch'
+  | 'speculation'
+  | 'kvCacheBytes'
+  | 'prefixCacheBytes'
+  | 'adapterHostBytes'
 > & {
   /** Positions of the smallest KV row. */
   readonly smallestCapacity?: number;
@@ -24,6 +34,8 @@ const DEFAULT_SMALLEST_CAPACITY = 512;
 export interface EngineDependencies {
   readonly executor: ModelExecutor;
   readonly adapters: PackedAdapterSource;
+  /** Absent: requests with a grammar are refused. */
+  readonly constraints?: ConstraintSource;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Takes the events of one step, in order. */
@@ -37,6 +49,10 @@ export interface EngineCounters {
   prefillTokens: number;
   generatedTokens: number;
   preemptions: number;
+  prefixQueriedTokens: number;
+  prefixHitTokens: number;
+  draftTokens: number;
+  acceptedDraftTokens: number;
 }
 
 export interface EngineState {
@@ -47,16 +63,21 @@ export interface EngineState {
   readonly dependencies: EngineDependencies;
   readonly executor: ModelExecutor;
   readonly ledger: KvLedger;
+  readonly prefixCache: PrefixCache;
   readonly residency: AdapterResidency;
   readonly sampler: Sampler;
   /** Every live request. */
   readonly sequences: Map<RequestId, Sequence>;
   /** Those without a row, in any order. */
   readonly waiting: Set<Sequence>;
+  /** Those with a grammar. */
+  readonly constrained: Set<Sequence>;
   /** Those with a row, by row. */
   readonly running: Map<RowId, Sequence>;
   readonly groupTurns: Map<string, number>;
-  readonly laneTurns: Map<Lane, number>;
+  readonly laneTurns: Map<number, number>;
+  readonly costs: CallCosts;
+  interlude: Interlude;
   readonly counters: EngineCounters;
   /** Events since the last flush. */
   outbox: EngineEvent[];
@@ -85,14 +106,29 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     dependencies,
     executor,
     ledger: new KvLedger(kvPositions),
+    prefixCache: new PrefixCache(Math.floor(limits.prefixCacheBytes / (executor.shape.kvBytesPerPosition * BLOCK_POSITIONS))),
     residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes),
     sampler: new Sampler(executor.shape.vocabularySize),
     sequences: new Map(),
     waiting: new Set(),
+    constrained: new Set(),
     running: new Map(),
     groupTurns: new Map(),
     laneTurns: new Map(),
-    counters: { decodeCalls: 0, decodeRows: 0, prefillCalls: 0, prefillTokens: 0, generatedTokens: 0, preemptions: 0 },
+    costs: createCosts(),
+    interlude: afterDecode(0),
+    counters: {
+      decodeCalls: 0,
+      decodeRows: 0,
+      prefillCalls: 0,
+      prefillTokens: 0,
+      generatedTokens: 0,
+      preemptions: 0,
+      prefixQueriedTokens: 0,
+      prefixHitTokens: 0,
+      draftTokens: 0,
+      acceptedDraftTokens: 0,
+    },
     outbox: [],
     nextArrival: 0,
     nextRow: 0,

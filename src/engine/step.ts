@@ -1,10 +1,15 @@
 // One engine step: plan → reserve → run → commit around a single session call. Policies live in scheduler/, memory in kv-cache/.
 import { describeError, type RequestId } from '../core/index.ts';
-import { commitDecode, commitPrefill } from './commit.ts';
+import { commitDecode, commitDrafts, commitPrefill } from './commit.ts';
+import { awaitsMask } from './constraints.ts';
 import { fail } from './leave.ts';
-import type { PrefillCall, SessionCall } from './ports.ts';
+import type { DecodeCall, PrefillCall, RowId } from './ports.ts';
+import { canRestore, restorePrefix } from './prefix.ts';
 import { ensureRoom } from './reserve.ts';
-import { type CallPlan, laneOf, planCall, type RowView } from './scheduler/plan.ts';
+import { recordDecode, recordPrefill } from './scheduler/costs.ts';
+import { afterAction, afterDecode } from './scheduler/interlude.ts';
+import { type CallPlan, planCall, type RowView } from './scheduler/plan.ts';
+import { draftTokens, mayDraft } from './scheduler/speculation.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
 
@@ -13,7 +18,9 @@ export type StepOutcome =
   | { readonly kind: 'idle' }
   /** Every row of the planned call moved to a larger capacity or gave up its row; they run in a later step. */
   | { readonly kind: 'deferred' }
-  | { readonly kind: 'ran'; readonly call: 'prefill' | 'decode'; readonly rowCount: number; readonly tokenCount: number }
+  /** A row got this much of its prompt from the prefix cache instead of a call. */
+  | { readonly kind: 'restored'; readonly tokenCount: number }
+  | { readonly kind: 'ran'; readonly call: 'prefill' | 'decode' | 'drafts'; readonly rowCount: number; readonly tokenCount: number }
   /** The session call threw; its requests have failed, all others go on. */
   | { readonly kind: 'failed'; readonly requestIds: readonly RequestId[] };
 
@@ -23,39 +30,76 @@ interface Member {
   readonly row: Row;
 }
 
-interface Reservation {
-  readonly call: SessionCall;
-  /** In the order of the call's rows. */
-  readonly members: readonly Member[];
-}
+/** Members are in the order of the call's rows. */
+type Reservation =
+  | { readonly kind: 'prefill' | 'drafts'; readonly call: PrefillCall; readonly members: readonly [Member] }
+  | { readonly kind: 'decode'; readonly call: DecodeCall; readonly members: readonly Member[] };
 
 /** Runs one step on the running batch; events go to the state's outbox. */
 export function runStep(state: EngineState): StepOutcome {
   const plan = planNext(state);
   if (plan === null) return { kind: 'idle' };
   state.step += 1;
-  state.laneTurns.set(laneOf(plan), state.step);
+  if (plan.kind === 'decode') state.laneTurns.set(plan.capacity, state.step);
+  const { clock } = state.dependencies;
+  const startedMs = clock.monotonic();
+  const restoredCount = plan.kind === 'prefill' ? restore(state, plan.row) : 0;
+  if (restoredCount > 0) {
+    state.interlude = afterAction(state.interlude, clock.monotonic() - startedMs);
+    return { kind: 'restored', tokenCount: restoredCount };
+  }
   const reservation = reserve(state, plan);
   if (reservation === null) return { kind: 'deferred' };
+  const calledMs = clock.monotonic();
   const logits = run(state, reservation);
   if (logits === null) return { kind: 'failed', requestIds: reservation.members.map(({ sequence }) => sequence.id) };
-  return commit(state, reservation, logits);
+  const outcome = commit(state, reservation, logits);
+  recordCost(state, reservation, clock.monotonic() - calledMs);
+  return outcome;
+}
+
+/** What a call cost, with the sampling and copying that it brought. */
+function recordCost(state: EngineState, { kind, call }: Reservation, ms: number): void {
+  if (kind === 'decode') {
+    recordDecode(state.costs, call.capacity, ms);
+    state.interlude = afterDecode(state.costs.decodeMs.get(call.capacity) ?? ms);
+  } else if (kind === 'prefill') {
+    recordPrefill(state.costs, call.tokenIds.length, call.startPosition, ms);
+    state.interlude = afterAction(state.interlude, ms);
+  }
+}
+
+function restore(state: EngineState, rowId: RowId): number {
+  const member = memberOf(state, rowId);
+  return member === null ? 0 : restorePrefix(state, member.sequence, member.row);
 }
 
 function planNext(state: EngineState): CallPlan | null {
-  return planCall(
-    [...members(state)].map((member) => viewOf(state, member)),
-    state.laneTurns,
-  );
+  const { costs, interlude, laneTurns, limits, running, waiting } = state;
+  const rows = [...members(state)].map((member) => viewOf(state, member));
+  const readyCount = [...waiting].filter(({ phase }) => phase === 'ready').length;
+  const waitingCount = Math.min(readyCount, limits.maxBatch - running.size);
+  return planCall(rows, laneTurns, { costs, interlude, maxStretch: limits.maxStretch, waitingCount });
 }
 
 function viewOf(state: EngineState, { sequence, row }: Member): RowView {
-  return { ...row, maxChunk: sequence.maxChunk(state.limits.prefillChunk) };
+  const { id, capacity, cachedPositions, prefillTarget, lastPrefillStep, prefix } = row;
+  return {
+    id,
+    capacity,
+    cachedPositions,
+    prefillTarget,
+    lastPrefillStep,
+    maxChunk: sequence.maxChunk(state.limits.prefillChunk),
+    nextBlock: prefix?.nextKey ?? null,
+    canShare: canRestore(sequence, row),
+  };
 }
 
+/** Those that can be part of a call. */
 function* members(state: EngineState): Iterable<Member> {
   for (const sequence of state.running.values()) {
-    if (sequence.row !== null) yield { sequence, row: sequence.row };
+    if (sequence.row !== null && !awaitsMask(sequence)) yield { sequence, row: sequence.row };
   }
 }
 
@@ -71,13 +115,31 @@ function reserve(state: EngineState, plan: CallPlan): Reservation | null {
     if (member !== null) ensureRoom(state, member.sequence, member.row);
   }
   const staying = plan.rows.flatMap((rowId) => memberOf(state, rowId) ?? []).filter(({ row }) => row.capacity === plan.capacity);
-  if (staying.length === 0) return null;
+  const [first, ...others] = staying;
+  if (first === undefined) return null;
+  const drafts = others.length === 0 && state.running.size === 1 ? draftsFor(state, first) : [];
+  if (drafts.length > 0) return reserveDrafts(first, drafts);
   const rows = staying.map(({ sequence, row }) => ({
     row: row.id,
     tokenId: tokenAt(sequence, row.cachedPositions),
     position: row.cachedPositions,
   }));
-  return { call: { kind: 'decode', capacity: plan.capacity, rows }, members: staying };
+  return { kind: 'decode', call: { kind: 'decode', capacity: plan.capacity, rows }, members: staying };
+}
+
+/** Only for a row that is alone: with more rows a call's time grows with its tokens, and drafts save none. */
+function draftsFor({ limits }: EngineState, { sequence, row }: Member): readonly number[] {
+  // After each token a constrained row needs a mask that is not made yet.
+  if (limits.speculation === 'off' || sequence.constraint !== null || !mayDraft(sequence.drafts, sequence.producedCount)) return [];
+  const room = row.capacity - row.cachedPositions - 1;
+  return draftTokens(sequence.tokens, Math.min(room, sequence.remainingNewTokens - 1));
+}
+
+function reserveDrafts(member: Member, drafts: readonly number[]): Reservation {
+  const { sequence, row } = member;
+  const tokenIds = [tokenAt(sequence, row.cachedPositions), ...drafts];
+  const call: PrefillCall = { kind: 'prefill', row: row.id, tokenIds, startPosition: row.cachedPositions, logits: 'all' };
+  return { kind: 'drafts', call, members: [member] };
 }
 
 /** A row has had room for its whole prefill since it joined. */
@@ -93,7 +155,7 @@ function reservePrefill(state: EngineState, plan: CallPlan & { readonly kind: 'p
     startPosition: row.cachedPositions,
     logits: wantedLogits(sequence, row, end),
   };
-  return { call, members: [member] };
+  return { kind: 'prefill', call, members: [member] };
 }
 
 function wantedLogits(sequence: Sequence, row: Row, end: number): PrefillCall['logits'] {
@@ -119,12 +181,15 @@ function run(state: EngineState, { call, members: callMembers }: Reservation): F
   }
 }
 
-function commit(state: EngineState, { call, members: callMembers }: Reservation, logits: Float32Array): StepOutcome {
-  const [first] = callMembers;
-  if (call.kind === 'prefill' && first !== undefined) {
-    commitPrefill(state, first.sequence, first.row, call, logits);
-    return { kind: 'ran', call: 'prefill', rowCount: 1, tokenCount: call.tokenIds.length };
+function commit(state: EngineState, reservation: Reservation, logits: Float32Array): StepOutcome {
+  const { kind, members: callMembers } = reservation;
+  if (kind === 'decode') {
+    commitDecode(state, callMembers, logits);
+    return { kind: 'ran', call: kind, rowCount: callMembers.length, tokenCount: callMembers.length };
   }
-  commitDecode(state, callMembers, logits);
-  return { kind: 'ran', call: 'decode', rowCount: callMembers.length, tokenCount: callMembers.length };
+  const { call } = reservation;
+  const [{ sequence, row }] = reservation.members;
+  if (kind === 'prefill') commitPrefill(state, sequence, row, call, logits);
+  else commitDrafts(state, sequence, row, call, logits);
+  return { kind: 'ran', call: kind, rowCount: 1, tokenCount: call.tokenIds.length };
 }

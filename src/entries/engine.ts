@@ -3,18 +3,23 @@ import { pino } from 'pino';
 import { describeError, systemClock } from '../core/index.ts';
 import { createOrtExecutor, createPackedSource } from '../engine/executor/index.ts';
 import { type EngineOptions, type FromEngine, hostEngine, type ModelExecutor, type ToEngine } from '../engine/index.ts';
-import { type CompiledModel, openCompiled, type Precision } from '../models/index.ts';
+import { type CompiledModel, type KvPrecision, openCompiled, type Precision } from '../models/index.ts';
 import { connectToParent } from '../processes/index.ts';
+import { GrammarThread } from '../text/index.ts';
+import { grammarThreadOptions } from './grammars.ts';
 
-async function openForm(folder: string, precision: Precision): Promise<CompiledModel> {
-  const model = await openCompiled(folder, precision);
-  if (!model) throw new Error(`no current ${precision} form of the base model is compiled in ${folder}`);
+/** Longer than the front's: what was compiled there will compile here, where sessions take the cores. */
+const GRAMMAR_SILENCE_MS = 30_000;
+
+async function openForm(folder: string, precision: Precision, kv: KvPrecision): Promise<CompiledModel> {
+  const model = await openCompiled(folder, precision, kv);
+  if (!model) throw new Error(`no current ${precision} form with a ${kv} cache of the base model is compiled in ${folder}`);
   return model;
 }
 
-async function openExecutor({ modelFolder, precision, prefillPrecision, ...options }: EngineOptions): Promise<ModelExecutor> {
-  const model = await openForm(modelFolder, precision);
-  const prefillModel = prefillPrecision && (await openForm(modelFolder, prefillPrecision));
+async function openExecutor({ modelFolder, precision, prefillPrecision, kvPrecision, ...options }: EngineOptions): Promise<ModelExecutor> {
+  const model = await openForm(modelFolder, precision, kvPrecision);
+  const prefillModel = prefillPrecision && (await openForm(modelFolder, prefillPrecision, kvPrecision));
   return createOrtExecutor({
     model,
     ...(prefillModel && { prefillModel }),
@@ -34,7 +39,12 @@ async function main(): Promise<void> {
     const executor = await openExecutor(options);
     const adapters = createPackedSource(options.blobFolder);
     const identity = { device: options.device, precision: options.precision };
-    hostEngine(parent, { executor, adapters, clock: systemClock, logger }, { identity, limits: options, onShutdown: () => parent.close() });
+    const constraints = new GrammarThread(grammarThreadOptions(options.modelFolder, GRAMMAR_SILENCE_MS, logger));
+    hostEngine(
+      parent,
+      { executor, adapters, constraints, clock: systemClock, logger },
+      { identity, limits: options, onShutdown: () => parent.close() },
+    );
   } catch (error) {
     logger.error({ err: error }, 'the engine could not start');
     parent.send({ kind: 'startup-failed', message: describeError(error) });

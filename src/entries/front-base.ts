@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import type { Settings } from '../config/index.ts';
 import { AppError, type Logger } from '../core/index.ts';
 import type { ServedBase } from '../http/index.ts';
-import { ensureCompiled, formsOf, openModelPackage, type ModelPackage, type ServingForms } from '../models/index.ts';
+import { formsOf, openModelPackage, prepareForms, type ModelPackage, type PrepareProgress, type ServingForms } from '../models/index.ts';
 import { chatTemplate, createTokenizer, type ChatTemplate, type Tokenizer } from '../text/index.ts';
+import { childCalibrator } from './calibrator.ts';
 
 export interface FrontBase {
   readonly model: ModelPackage;
@@ -19,9 +20,7 @@ export async function openFrontBase(settings: Settings, logger: Logger): Promise
   const model = await openModelPackage(join(settings.modelsDir, settings.model));
   const maxContext = servedContext(settings, model);
   const forms = formsOf(model, settings);
-  for (const precision of [forms.decode, ...(forms.prefill === null ? [] : [forms.prefill])]) {
-    await ensureCompiled(model, precision, compileProgress(logger, settings.model, precision));
-  }
+  await prepareForms(model, forms, { calibrate: childCalibrator(settings), onProgress: prepareProgress(logger, settings.model) });
   return { model, forms, maxContext, device };
 }
 
@@ -58,14 +57,14 @@ function servedContext({ maxContext }: Settings, model: ModelPackage): number {
   return maxContext ?? limit;
 }
 
-/** Compiling takes a while on a first start only; a line a tenth shows that it goes on. */
-function compileProgress(logger: Logger, model: string, precision: string): (done: number, total: number) => void {
-  let shownTenths = 0;
-  return (done, total) => {
-    const tenths = Math.floor((10 * done) / Math.max(total, 1));
-    if (tenths === shownTenths) return;
-    shownTenths = tenths;
-    logger.info({ model, precision, percent: tenths * 10 }, 'compiling the base model');
+/** Preparing takes a while on a first start only; a line a tenth shows that it goes on. */
+function prepareProgress(logger: Logger, model: string): (progress: PrepareProgress) => void {
+  let shown = '';
+  return ({ stage, done, total }) => {
+    const percent = Math.floor((10 * done) / Math.max(total, 1)) * 10;
+    if (shown === `${stage} ${percent}`) return;
+    shown = `${stage} ${percent}`;
+    logger.info({ model, stage, percent }, 'preparing the base model');
   };
 }
 

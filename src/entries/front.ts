@@ -10,8 +10,11 @@ import { AppError, describeError, systemClock, systemRandom } from '../core/inde
 import { createApp, type AppServices } from '../http/index.ts';
 import { openStorage, type Storage } from '../storage/index.ts';
 import { createTenantDirectory, type TenantDirectory } from '../tenants/index.ts';
+import { createGrammarChecker } from '../text/index.ts';
 import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
+import { grammarThreadOptions } from './grammars.ts';
+import { childInsights } from './insight-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -115,6 +118,9 @@ async function serve(parts: FrontParts): Promise<RunningServer> {
 /** After the drain time: for the engine to end and the files to close. */
 const SHUTDOWN_MARGIN_MS = 15_000;
 
+/** A grammar that takes longer to compile is refused. */
+const GRAMMAR_SILENCE_MS = 10_000;
+
 function appServices(parts: FrontParts, isDraining: () => boolean): AppServices {
   const { settings, logger, tenants, base, engine, adapters } = parts;
   return {
@@ -122,6 +128,8 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
     base: serveBase(base),
     engine: engine.client,
     adapters,
+    insights: childInsights(base.model.folder),
+    grammars: createGrammarChecker(grammarThreadOptions(base.model.folder, GRAMMAR_SILENCE_MS, logger)),
     tenants,
     logger,
     clock: systemClock,

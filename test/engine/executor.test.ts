@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../src/adapters/packed.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
 import type { ModelExecutor } from '../../src/engine/index.ts';
-import { type CompiledModel, ensureCompiled, importModel, type ModelPackage } from '../../src/models/index.ts';
+import { calibrate } from '../../src/models/calibration/index.ts';
+import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, openCompiled } from '../../src/models/index.ts';
 import { fixturePath } from '../support/repository.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { LOGPROB_FP32 } from '../support/tolerances.ts';
+import { KL_INT8_KV, LOGPROB_FP32, LOGPROB_INT8_KV } from '../support/tolerances.ts';
 
 const MAX_ROWS = 6;
 const CAPACITIES = [32, 128] as const;
@@ -63,14 +64,14 @@ const folder = temporaryFolder();
 let base: ModelPackage;
 let compiled: CompiledModel;
 let adapters: readonly (PackedAdapter | null)[];
-let executor: ModelExecutor;
+let shared: ModelExecutor;
 let alone: ModelExecutor;
 
 beforeAll(async () => {
   base = await importModel({ source: fixturePath('tiny-llama'), id: 'tiny', modelsDir: join(folder, 'models') });
   compiled = await ensureCompiled(base, 'fp32');
   const options = { model: compiled, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
-  executor = createOrtExecutor(options);
+  shared = createOrtExecutor(options);
   alone = createOrtExecutor(options);
   adapters = [
     null,
@@ -82,20 +83,20 @@ beforeAll(async () => {
 });
 
 afterAll(() => {
-  executor.close();
+  shared.close();
   alone.close();
 });
 
 /** Logits after the last token of a fresh row that nobody shares. */
-function expected({ tokens, adapter }: LiveRow): Float32Array {
-  alone.addRow(0, 128, adapter);
-  const logits = alone.run({ kind: 'prefill', row: 0, tokenIds: tokens, startPosition: 0, logits: 'last' }).slice();
-  alone.removeRow(0);
+function expected({ tokens, adapter }: Pick<LiveRow, 'tokens' | 'adapter'>, executor: ModelExecutor = alone): Float32Array {
+  executor.addRow(0, 128, adapter);
+  const logits = executor.run({ kind: 'prefill', row: 0, tokenIds: tokens, startPosition: 0, logits: 'last' }).slice();
+  executor.removeRow(0);
   return logits;
 }
 
 /** One random schedule; answers the largest distance of any row's log probabilities from those alone. */
-function runSchedule(seed: number, stepCount: number): number {
+function runSchedule(seed: number, stepCount: number, executor: ModelExecutor = shared, reference: ModelExecutor = alone): number {
   const random = seeded(seed);
   const pick = (count: number): number => Math.floor(random() * count);
   const { vocabularySize } = base.description;
@@ -104,7 +105,7 @@ function runSchedule(seed: number, stepCount: number): number {
   let worst = 0;
   const compare = (row: LiveRow, logits: Float32Array): void => {
     row.processed = row.tokens.length;
-    worst = Math.max(worst, distance(logits, expected(row)));
+    worst = Math.max(worst, distance(logits, expected(row, reference)));
     row.tokens.push(pick(vocabularySize));
   };
   const actions = [
@@ -177,15 +178,52 @@ describe('the executor', () => {
     for (let seed = 1; seed <= 100; seed++) expect(runSchedule(seed, 60), `schedule ${seed}`).toBeLessThan(LOGPROB_FP32);
   });
 
+  it('gives the same over an int8 cache, in a quarter of the memory, near what a float32 cache gives', async () => {
+    await calibrate(base, { threadCount: 1 });
+    const model = await openCompiled(base.folder, 'fp32', 'int8');
+    if (!model) throw new Error('the compiled form is not there');
+    const options = { model, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
+    const [quantised, quantisedAlone] = [createOrtExecutor(options), createOrtExecutor(options)];
+    expect(4 * quantised.shape.kvBytesPerPosition).toBe(shared.shape.kvBytesPerPosition);
+    const distances = Array.from({ length: 20 }, (_, index) => runSchedule(index + 1, 60, quantised, quantisedAlone));
+    expect(Math.max(...distances)).toBeLessThan(LOGPROB_INT8_KV);
+    const row = { tokens: Array.from({ length: 100 }, (_, index) => (index * 7) % base.description.vocabularySize), adapter: null };
+    const [exact, near] = [logProbabilities(expected(row)), logProbabilities(expected(row, quantised))];
+    const divergence = exact.reduce((sum, value, id) => sum + Math.exp(value) * (value - (near[id] ?? Infinity)), 0);
+    expect(divergence).toBeLessThan(KL_INT8_KV);
+    expect(divergence).toBeGreaterThan(0);
+    quantised.close();
+    quantisedAlone.close();
+    expect(() => createOrtExecutor({ ...options, prefillModel: compiled })).toThrow('one keeps it in int8 and the other in float32');
+  });
+
+  it('gives rows that all use one adapter, read once for all, what each gets alone', () => {
+    for (const adapter of adapters.slice(1)) {
+      const rows = Array.from({ length: MAX_ROWS }, (_, row) => ({ row, tokens: [5 + row, 9, 40 - row], adapter }));
+      for (const { row, tokens } of rows) {
+        shared.addRow(row, 32, adapter);
+        shared.run({ kind: 'prefill', row, tokenIds: tokens.slice(0, 2), startPosition: 0, logits: 'none' });
+      }
+      const next = rows.map(({ row, tokens }) => ({ row, tokenId: tokens[2] ?? 0, position: 2 }));
+      const logits = shared.run({ kind: 'decode', capacity: 32, rows: next }).slice();
+      const { vocabularySize } = base.description;
+      for (const { row, tokens } of rows) {
+        const line = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
+        expect(distance(line, expected({ tokens, adapter })), `row ${row}`).toBeLessThan(LOGPROB_FP32);
+        shared.removeRow(row);
+      }
+    }
+  });
+
   it('changes results through every adapter', () => {
-    const logits = adapters.map((adapter) => expected({ row: 0, adapter, tokens: [5, 9, 40], capacity: 32, processed: 0 }));
+    const logits = adapters.map((adapter) => expected({ adapter, tokens: [5, 9, 40] }));
     for (const changed of logits.slice(1)) expect(distance(changed, logits[0] ?? changed)).toBeGreaterThan(100 * LOGPROB_FP32);
   });
 
   it('holds no more native objects after the same schedules a second and a third time', () => {
     const handlesAfterAll = (): number => {
       for (let seed = 200; seed < 210; seed++) runSchedule(seed, 40);
-      return executor.liveHandles();
+      return shared.liveHandles();
     };
     // The first time makes the bindings of each lane range, which are kept for reuse.
     const first = handlesAfterAll();
@@ -197,16 +235,16 @@ describe('the executor', () => {
     const adapter = adapters[2] ?? null;
     const early: LiveRow = { row: 1, adapter, tokens: [3, 4, 5, 6, 7, 8], capacity: 32, processed: 0 };
     const other: LiveRow = { row: 2, adapter: null, tokens: [9, 10], capacity: 32, processed: 0 };
-    for (const { row, capacity, adapter: own } of [early, other]) executor.addRow(row, capacity, own);
-    executor.run({ kind: 'prefill', row: 1, tokenIds: [3, 4, 5], startPosition: 0, logits: 'none' });
-    executor.run({ kind: 'prefill', row: 2, tokenIds: [9, 10], startPosition: 0, logits: 'none' });
+    for (const { row, capacity, adapter: own } of [early, other]) shared.addRow(row, capacity, own);
+    shared.run({ kind: 'prefill', row: 1, tokenIds: [3, 4, 5], startPosition: 0, logits: 'none' });
+    shared.run({ kind: 'prefill', row: 2, tokenIds: [9, 10], startPosition: 0, logits: 'none' });
     other.tokens.push(11);
-    const decoded = executor.run({ kind: 'decode', capacity: 32, rows: [{ row: 2, tokenId: 11, position: 2 }] }).slice();
+    const decoded = shared.run({ kind: 'decode', capacity: 32, rows: [{ row: 2, tokenId: 11, position: 2 }] }).slice();
     expect(distance(decoded, expected(other))).toBeLessThan(LOGPROB_FP32);
-    const finished = executor.run({ kind: 'prefill', row: 1, tokenIds: [6, 7, 8], startPosition: 3, logits: 'last' });
+    const finished = shared.run({ kind: 'prefill', row: 1, tokenIds: [6, 7, 8], startPosition: 3, logits: 'last' });
     expect(distance(finished, expected(early))).toBeLessThan(LOGPROB_FP32);
-    executor.removeRow(1);
-    executor.removeRow(2);
+    shared.removeRow(1);
+    shared.removeRow(2);
   });
 
   it('reads long prompts with the prefill form and the rest with the decode form, over one cache', async () => {

@@ -1,23 +1,19 @@
 // An engine over the fake model, driven step by step, that records events and checks the invariants after every action.
 import { requestId, silentLogger, type Clock, type RequestId } from '../../src/core/index.ts';
-import { Engine, type EngineDependencies, type EngineEvent, type EngineLimits, type GenerationRequest } from '../../src/engine/index.ts';
+import {
+  Engine,
+  NEUTRAL_SAMPLING,
+  type EngineDependencies,
+  type EngineEvent,
+  type EngineLimits,
+  type GenerationRequest,
+} from '../../src/engine/index.ts';
 import { violations } from '../../src/engine/invariants.ts';
 import { adapterSource } from './fake-adapters.ts';
 import { FakeExecutor } from './fake-executor.ts';
 import { TEST_LIMITS } from './in-process-engine.ts';
 
-export const GREEDY: GenerationRequest['sampling'] = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
+export const GREEDY: GenerationRequest['sampling'] = { ...NEUTRAL_SAMPLING, seed: 0 };
 
 /** A small greedy request for the base model, with what the test says otherwise. */
 export function request(id: string, changes: Partial<Omit<GenerationRequest, 'id'>> = {}): GenerationRequest {
@@ -35,7 +31,14 @@ export function request(id: string, changes: Partial<Omit<GenerationRequest, 'id
   };
 }
 
-/** Time moves only when a test moves it. */
+/** Milliseconds of what a fake executor does, in the proportions of a real one: a least cost for each call, then by tokens. */
+export const FAKE_COST_MS = {
+  addRow: () => 20,
+  prefill: (tokenCount: number) => 8 + 2 * tokenCount,
+  decode: (rowCount: number) => 6 + 4 * rowCount,
+};
+
+/** Time moves only when a test or the executor's work moves it. */
 export class ManualClock implements Clock {
   nowMs = 0;
   now(): number {
@@ -49,6 +52,7 @@ export class ManualClock implements Clock {
 export interface HarnessOptions {
   readonly executor?: FakeExecutor;
   readonly adapters?: EngineDependencies['adapters'];
+  readonly constraints?: NonNullable<EngineDependencies['constraints']>;
   readonly limits?: Partial<EngineLimits>;
 }
 
@@ -62,13 +66,25 @@ export class EngineHarness {
 
   constructor(options: HarnessOptions = {}) {
     this.executor = options.executor ?? new FakeExecutor();
+    this.executor.onWork = (operation, tokenCount) => {
+      this.clock.nowMs += FAKE_COST_MS[operation](tokenCount);
+    };
     const emit = (events: readonly EngineEvent[]): void => {
       this.batches.push(events);
       this.events.push(...events);
     };
     const adapters = options.adapters ?? adapterSource([]);
     const limits = { ...TEST_LIMITS, ...options.limits };
-    this.engine = new Engine({ executor: this.executor, adapters, clock: this.clock, logger: silentLogger, emit }, limits);
+    const { constraints } = options;
+    const dependencies = {
+      executor: this.executor,
+      adapters,
+      ...(constraints && { constraints }),
+      clock: this.clock,
+      logger: silentLogger,
+      emit,
+    };
+    this.engine = new Engine(dependencies, limits);
   }
 
   submit(submitted: GenerationRequest): void {

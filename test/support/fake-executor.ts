@@ -1,7 +1,15 @@
 // A model without a model: logits are a fixed function of a row's adapter and its whole history, so every mix-up of rows, adapters or
 // positions changes the tokens. It also checks the executor contract: what real kernels would read out of bounds is an error here.
 import type { PackedAdapter } from '../../src/adapters/packed.ts';
-import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../../src/engine/index.ts';
+import {
+  BLOCK_POSITIONS,
+  type DecodeCall,
+  type ExecutorShape,
+  type ModelExecutor,
+  type PrefillCall,
+  type RowId,
+  type SessionCall,
+} from '../../src/engine/index.ts';
 
 /** What `engine-child.ts` takes for a kernel that never returns. */
 export const HANG_TOKEN = 63;
@@ -10,6 +18,14 @@ interface FakeRow {
   readonly adapterKey: number;
   capacity: number;
   history: number[];
+  /** A call for all logits may be taken back in part: the row may go on from here. Without one, from its end alone. */
+  rewindsTo: number;
+}
+
+/** What a slot holds: keys and values depend on the adapter and on every token up to their own. */
+interface FakeBlock {
+  readonly adapterKey: number;
+  readonly history: readonly number[];
 }
 
 export interface FakeExecutorOptions {
@@ -30,7 +46,10 @@ export class FakeExecutor implements ModelExecutor {
   closed = false;
   /** Pieces that `prepareNext` still has to load. */
   pendingPieces = 0;
+  /** Told of each operation that takes a real executor its time, with its tokens. */
+  onWork: (operation: 'addRow' | SessionCall['kind'], tokenCount: number) => void = () => undefined;
   readonly #rows = new Map<RowId, FakeRow>();
+  readonly #slots = new Map<number, FakeBlock>();
   readonly #fillLogits: NonNullable<FakeExecutorOptions['fillLogits']>;
   #logits: Float32Array = new Float32Array(0);
 
@@ -46,7 +65,8 @@ export class FakeExecutor implements ModelExecutor {
   addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
     this.#fault('addRow', [row]);
     if (this.#rows.has(row)) throw new Error(`row ${row} is in use`);
-    this.#rows.set(row, { adapterKey: adapterKeyOf(adapter), capacity, history: [] });
+    this.#rows.set(row, { adapterKey: adapterKeyOf(adapter), capacity, history: [], rewindsTo: 0 });
+    this.onWork('addRow', 0);
   }
 
   growRow(row: RowId, capacity: number, usedPositions: number): void {
@@ -60,6 +80,26 @@ export class FakeExecutor implements ModelExecutor {
   removeRow(row: RowId): void {
     this.#row(row);
     this.#rows.delete(row);
+  }
+
+  saveBlock(row: RowId, startPosition: number, slot: number): void {
+    const { adapterKey, history } = this.#row(row);
+    const end = startPosition + BLOCK_POSITIONS;
+    if (end > history.length) throw new Error(`row ${row} caches ${history.length} positions, a block up to ${end} is saved`);
+    this.#slots.set(slot, { adapterKey, history: history.slice(0, end) });
+  }
+
+  restoreBlock(row: RowId, startPosition: number, slot: number): void {
+    const fake = this.#row(row);
+    const block = this.#slots.get(slot);
+    const fits =
+      block?.adapterKey === fake.adapterKey &&
+      block.history.length === startPosition + BLOCK_POSITIONS &&
+      fake.history.length === startPosition &&
+      fake.history.every((token, index) => token === block.history[index]);
+    if (!fits) throw new Error(`slot ${slot} does not hold what follows the ${fake.history.length} positions of row ${row}`);
+    fake.history = [...block.history];
+    fake.rewindsTo = fake.history.length;
   }
 
   run(call: SessionCall): Float32Array {
@@ -89,6 +129,8 @@ export class FakeExecutor implements ModelExecutor {
   #prefill(call: PrefillCall): Float32Array {
     if (call.tokenIds.length === 0) throw new Error('an empty prefill');
     const lines = call.tokenIds.map((tokenId, index) => this.#advance(call.row, tokenId, call.startPosition + index));
+    if (call.logits === 'all') this.#row(call.row).rewindsTo = call.startPosition + 1;
+    this.onWork('prefill', call.tokenIds.length);
     if (call.logits === 'none') return new Float32Array(0);
     return this.#concatenate(call.logits === 'all' ? lines : lines.slice(-1));
   }
@@ -96,6 +138,7 @@ export class FakeExecutor implements ModelExecutor {
   #decode(call: DecodeCall): Float32Array {
     if (call.rows.length === 0) throw new Error('an empty decode');
     if (new Set(call.rows.map(({ row }) => row)).size !== call.rows.length) throw new Error('a row twice in one decode');
+    this.onWork('decode', call.rows.length);
     return this.#concatenate(
       call.rows.map(({ row, tokenId, position }) => {
         if (this.#row(row).capacity !== call.capacity) throw new Error(`row ${row} has another capacity than ${call.capacity}`);
@@ -106,9 +149,11 @@ export class FakeExecutor implements ModelExecutor {
 
   #advance(row: RowId, tokenId: number, position: number): Float32Array {
     const fake = this.#row(row);
+    if (position >= fake.rewindsTo && position < fake.history.length) fake.history.length = position;
     if (fake.history.length !== position) throw new Error(`row ${row} caches ${fake.history.length} positions, the call says ${position}`);
     if (position >= fake.capacity) throw new Error(`row ${row} has capacity ${fake.capacity}, the call writes position ${position}`);
     fake.history.push(tokenId);
+    fake.rewindsTo = fake.history.length;
     const line = new Float32Array(this.shape.vocabularySize);
     this.#fillLogits(line, fake.history, fake.adapterKey);
     return line;

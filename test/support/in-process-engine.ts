@@ -19,7 +19,10 @@ export const TEST_LIMITS: EngineLimits = {
   maxContext: 1024,
   maxWaiting: 16,
   prefillChunk: 32,
+  maxStretch: 2,
+  speculation: 'off',
   kvCacheBytes: 16 * 4096,
+  prefixCacheBytes: 16 * 1024,
   adapterHostBytes: 1 << 20,
 };
 
@@ -73,6 +76,7 @@ export async function createInProcessClient(
   options: {
     readonly executor?: FakeExecutor;
     readonly adapters?: EngineDependencies['adapters'];
+    readonly constraints?: NonNullable<EngineDependencies['constraints']>;
     readonly limits?: Partial<EngineLimits>;
   } = {},
 ): Promise<InProcessEngine> {
@@ -80,7 +84,8 @@ export async function createInProcessClient(
   const limits = { ...TEST_LIMITS, ...options.limits };
   const channel = createMemoryChannel();
   const client = new RemoteEngineClient(channel.link, { maxOpenRequests: limits.maxBatch + limits.maxWaiting });
-  const dependencies = { executor, adapters: options.adapters ?? adapterSource([]), clock: systemClock, logger: silentLogger };
+  const { adapters = adapterSource([]), constraints } = options;
+  const dependencies = { executor, adapters, ...(constraints && { constraints }), clock: systemClock, logger: silentLogger };
   const identity = { device: 'cpu', precision: 'fp32' };
   const host = hostEngine(channel.port, dependencies, { identity, limits, onShutdown: () => undefined });
   await client.whenReady();

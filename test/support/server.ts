@@ -12,6 +12,7 @@ export interface ServerSettings {
   readonly precision?: string;
   readonly samplesDir?: string;
   readonly maxBatch?: string;
+  readonly maxWaiting?: string;
   readonly maxContext?: string;
   readonly threadCount?: string;
   readonly adapterHostBytes?: string;

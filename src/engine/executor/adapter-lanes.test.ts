@@ -34,7 +34,7 @@ function packed(...sites: readonly PackedSiteContent[]): PackedAdapter {
   return decodePacked(encodePacked('0'.repeat(64) as Digest, sites));
 }
 
-function lane(lanes: AdapterLanes, index: number) {
+function laneOf(lanes: AdapterLanes, index: number) {
   const group = lanes.layout?.groups[0];
   if (!group?.a || !group.gain || !group.bias) throw new Error('nothing is laid out');
   return {
@@ -49,16 +49,16 @@ describe('AdapterLanes', () => {
   it('puts each part into its own columns of A and pads with zeros', () => {
     using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
     lanes.write(0, packed(content('layers.0.gate', 3, 2, 1), content('layers.0.up', 4, 1, 2)));
-    expect(lane(lanes, 0).a).toEqual([1, 1, 1, 0, 2, 2, 2, 2, 1, 1, 1, 0, 2, 2, 2, 2]);
-    expect(lane(lanes, 0).b[1]).toEqual([-2, -2, -2, -2]);
+    expect(laneOf(lanes, 0).a).toEqual([1, 1, 1, 0, 2, 2, 2, 2, 1, 1, 1, 0, 2, 2, 2, 2]);
+    expect(laneOf(lanes, 0).b[1]).toEqual([-2, -2, -2, -2]);
   });
 
   it('leaves lanes without an adapter neutral', () => {
     using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
-    expect(lane(lanes, 0).gain).toEqual([3, 4, 1]);
-    expect(lane(lanes, 0).bias).toEqual([5, 6, 0]);
-    expect(lane(lanes, 1)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 4) });
+    expect(laneOf(lanes, 0).gain).toEqual([3, 4, 1]);
+    expect(laneOf(lanes, 0).bias).toEqual([5, 6, 0]);
+    expect(laneOf(lanes, 1)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 4) });
   });
 
   it('forgets everything of a row that left before the next one takes its lane', () => {
@@ -67,10 +67,10 @@ describe('AdapterLanes', () => {
     lanes.write(1, keep);
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
     lanes.clear(0);
-    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 8) });
+    expect(laneOf(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 8) });
     lanes.write(0, packed(content('layers.0.up', 2, 1, 2)));
-    expect(lane(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0] });
-    expect(lane(lanes, 1).a).toEqual(Array(IN * 8).fill(7));
+    expect(laneOf(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0] });
+    expect(laneOf(lanes, 1).a).toEqual(Array(IN * 8).fill(7));
   });
 
   it('announces a new layout before memory goes, and keeps every lane through it', () => {
@@ -80,14 +80,27 @@ describe('AdapterLanes', () => {
     const before = announced;
     lanes.write(1, packed(content('layers.0.gate', 12, 2, 2)));
     expect(announced).toBe(before + 1);
-    expect(lane(lanes, 0).a.slice(0, 16)).toEqual([1, 1, 1, 1, ...zeros(12)]);
+    expect(laneOf(lanes, 0).a.slice(0, 16)).toEqual([1, 1, 1, 1, ...zeros(12)]);
     lanes.move(1, 2);
-    expect(lane(lanes, 2).a.slice(0, 12)).toEqual(Array(12).fill(2));
+    expect(laneOf(lanes, 2).a.slice(0, 12)).toEqual(Array(12).fill(2));
     lanes.clear(2);
     expect(lanes.layout?.groups[0]?.partRanks).toEqual([4, 0]);
-    expect(lane(lanes, 0).a).toEqual(Array(8).fill(1));
+    expect(laneOf(lanes, 0).a).toEqual(Array(8).fill(1));
     lanes.clear(0);
     expect(lanes.layout).toBeNull();
+  });
+
+  it('calls lanes shared only while all of them hold one adapter', () => {
+    using lanes = new AdapterLanes([GATE_UP], 3, () => undefined);
+    const [one, other] = [1, 2].map((value) => packed(content('layers.0.gate', 4, 2, value)));
+    if (!one || !other) throw new Error('two adapters expected');
+    expect(lanes.areShared(0, 1)).toBe(false);
+    for (const lane of [0, 1]) lanes.write(lane, one);
+    expect([lanes.areShared(0, 1), lanes.areShared(0, 2), lanes.areShared(0, 3)]).toEqual([true, true, false]);
+    lanes.write(2, other);
+    expect([lanes.areShared(0, 3), lanes.areShared(2, 1)]).toEqual([false, true]);
+    lanes.write(2, one);
+    expect(lanes.areShared(0, 3)).toBe(true);
   });
 
   it('asks for the full profile only where an adapter needs it', () => {

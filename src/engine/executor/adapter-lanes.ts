@@ -23,8 +23,9 @@ export class AdapterLanes implements Disposable {
   readonly #adapters: (PackedAdapter | null)[];
   #ranks: SiteRanks = new Map();
   #layout: LaneLayout | null = null;
-  #memory: HostMemory | null = null;
-  #values = new Float32Array(0);
+  /** One for each group of the layout. */
+  #memories: readonly HostMemory[] = [];
+  #values: readonly Float32Array[] = [];
 
   /** `groups` are those of the full profile; `onRelayout` is called before memory that bound tensors point to is freed. */
   constructor(groups: readonly LoraInputGroup[], laneCount: number, onRelayout: () => void) {
@@ -50,6 +51,12 @@ export class AdapterLanes implements Disposable {
     return this.#adapters[lane] ?? null;
   }
 
+  /** Whether `count` lanes hold one and the same adapter: a call over them then reads it once, from the first. */
+  areShared(start: number, count: number): boolean {
+    const first = this.adapter(start);
+    return first !== null && this.#adapters.slice(start, start + count).every((adapter) => adapter === first);
+  }
+
   /** Writes a row's adapter into its lane; null clears it. May lay out all lanes anew when a rank does not fit. */
   write(lane: number, adapter: PackedAdapter | null): void {
     this.#adapters[lane] = adapter;
@@ -68,8 +75,7 @@ export class AdapterLanes implements Disposable {
     this.#adapters[from] = null;
     if (!this.#layout) return;
     for (const input of this.#layout.groups.flatMap(laneInputs)) {
-      const start = input.offset + from * input.laneLength;
-      this.#values.copyWithin(input.offset + to * input.laneLength, start, start + input.laneLength);
+      this.lanes(input, to, 1).set(this.lanes(input, from, 1));
     }
     this.#fill(this.#layout, from, null);
   }
@@ -96,17 +102,19 @@ export class AdapterLanes implements Disposable {
   /** The values of some lanes of an input. */
   lanes(input: InputLayout, start: number, count: number): Float32Array {
     const from = input.offset + start * input.laneLength;
-    return this.#values.subarray(from, from + count * input.laneLength);
+    const values = this.#values[input.group];
+    if (!values) throw new Error(`group ${input.group} is beyond the ${this.#values.length} groups of the layout`);
+    return values.subarray(from, from + count * input.laneLength);
   }
 
   dispose(): void {
-    if (!this.#memory) return;
+    if (!this.#layout) return;
     this.#onRelayout();
-    this.#memory.dispose();
-    this.#memory = null;
+    for (const memory of this.#memories) memory.dispose();
+    this.#memories = [];
+    this.#values = [];
     this.#layout = null;
     this.#ranks = new Map();
-    this.#values = new Float32Array(0);
   }
 
   [Symbol.dispose](): void {
@@ -116,8 +124,8 @@ export class AdapterLanes implements Disposable {
   #relayout(ranks: SiteRanks): void {
     this.dispose();
     const layout = layoutLanes(this.#groups, ranks, this.#laneCount);
-    this.#memory = HostMemory.allocate(Math.max(1, layout.totalLength) * 4);
-    this.#values = new Float32Array(this.#memory.buffer, 0, layout.totalLength);
+    this.#memories = layout.groupLengths.map((length) => HostMemory.allocate(length * Float32Array.BYTES_PER_ELEMENT));
+    this.#values = this.#memories.map(({ buffer }, group) => new Float32Array(buffer, 0, layout.groupLengths[group]));
     this.#layout = layout;
     this.#ranks = ranks;
     for (let lane = 0; lane < this.#laneCount; lane++) {

@@ -1,6 +1,6 @@
 // A session binding over some lanes of a row group: KV and adapter tensors stay bound, token inputs change with each call.
 import { packedArray } from '../../adapters/packed.ts';
-import type { CompiledGraph, LoraInputGroup } from '../../models/index.ts';
+import type { CompiledGraph, KvScales, LoraInputGroup } from '../../models/index.ts';
 import {
   type Binding,
   createTensor,
@@ -30,9 +30,13 @@ interface BoundLanesOptions {
   readonly layerCount: number;
   readonly vocabularySize: number;
   readonly kv: KvMemory;
+  /** By layer; null for a float32 cache. */
+  readonly kvScales: readonly KvScales[] | null;
   readonly adapters: AdapterLanes;
   readonly start: number;
   readonly count: number;
+  /** Whether all lanes have one adapter; the first lane's is then read for all. */
+  readonly shared: boolean;
 }
 
 export class BoundLanes implements Disposable {
@@ -78,22 +82,26 @@ export class BoundLanes implements Disposable {
   }
 
   #bindKv(): void {
-    const { kv, layerCount, start, count } = this.#options;
+    const { kv, kvScales, layerCount, start, count } = this.#options;
     const halves = [
       [0, 'key'],
       [1, 'value'],
     ] as const;
     for (let layer = 0; layer < layerCount; layer++) {
       for (const [half, name] of halves) {
-        const tensor = this.#lastingTensor('float32', kv.tensorShape(count), kv.lanes(layer, half, start, count));
+        const tensor = this.#lastingTensor(kv.elementType, kv.tensorShape(count), kv.lanes(layer, half, start, count));
         this.#binding.input(`past.${layer}.${name}`, tensor);
         this.#binding.output(`present.${layer}.${name}`, tensor);
+        const scales = kvScales?.[layer]?.[name];
+        if (scales) this.#binding.input(`past.${layer}.${name}.scale`, this.#lastingTensor('float32', [scales.length], scales));
       }
     }
   }
 
+  /** One adapter for all lanes is bound once, with a batch of 1 that the graph's products and sums broadcast. */
   #bindAdapterGroup(group: LoraInputGroup): void {
-    const { adapters, start, count } = this.#options;
+    const { adapters, start, shared } = this.#options;
+    const count = shared ? 1 : this.#options.count;
     const layout = this.#layoutOf(group);
     const { inputs } = group;
     const bind = (name: string | undefined, input: GroupLayout['a'], shape: readonly number[]): void => {

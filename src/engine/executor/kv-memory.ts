@@ -1,35 +1,41 @@
-// Keys and values of one row group: [layer][key, value][lane][head][position][head size], float32, resident only where written.
+// Keys and values of one row group, a plane for each layer's keys and each layer's values: [lane][head][position][head size].
+// Resident only where written. Planes are mapped apart: all of them together may pass the 4 GiB that one view can show.
 import { HostMemory } from '../../runtime/index.ts';
 import type { CompiledModel } from '../../models/index.ts';
 
+/** float32, or int8 in units of the model's scales. */
+type KvValues = Float32Array | Int8Array;
+
+interface Plane {
+  readonly memory: HostMemory;
+  readonly values: KvValues;
+}
+
 export class KvMemory implements Disposable {
-  readonly #memory: HostMemory;
-  readonly #values: Float32Array;
-  readonly #planes: number;
-  readonly #laneCount: number;
   readonly capacity: number;
+  readonly elementType: 'float32' | 'int8';
+  readonly #planes: readonly Plane[];
   readonly #heads: number;
   readonly #headSize: number;
 
-  constructor(shape: CompiledModel['shape'], capacity: number, laneCount: number) {
-    this.#planes = shape.layerCount * 2;
-    this.#laneCount = laneCount;
+  constructor({ shape, kvScales }: Pick<CompiledModel, 'shape' | 'kvScales'>, capacity: number, laneCount: number) {
     this.capacity = capacity;
+    this.elementType = kvScales ? 'int8' : 'float32';
     this.#heads = shape.kvHeadCount;
     this.#headSize = shape.headSize;
-    const length = this.#planes * laneCount * this.#laneLength;
-    this.#memory = HostMemory.allocate(length * 4);
-    this.#values = new Float32Array(this.#memory.buffer, 0, length);
-  }
-
-  get #laneLength(): number {
-    return this.#heads * this.capacity * this.#headSize;
+    const length = laneCount * this.#laneLength;
+    const Values = kvScales ? Int8Array : Float32Array;
+    this.#planes = Array.from({ length: shape.layerCount * 2 }, () => {
+      const memory = HostMemory.allocate(length * Values.BYTES_PER_ELEMENT);
+      return { memory, values: new Values(memory.buffer, 0, length) };
+    });
   }
 
   /** Lanes of one layer's keys (half 0) or values (half 1), as the graph wants them: [count, heads, capacity, headSize]. */
-  lanes(layer: number, half: 0 | 1, start: number, count: number): Float32Array {
-    const from = ((layer * 2 + half) * this.#laneCount + start) * this.#laneLength;
-    return this.#values.subarray(from, from + count * this.#laneLength);
+  lanes(layer: number, half: 0 | 1, start: number, count: number): KvValues {
+    const values = this.#planes[layer * 2 + half]?.values;
+    if (values === undefined) throw new Error(`layer ${layer} is beyond the ${this.#planes.length / 2} layers of the cache`);
+    return values.subarray(start * this.#laneLength, (start + count) * this.#laneLength);
   }
 
   tensorShape(count: number): readonly number[] {
@@ -38,34 +44,65 @@ export class KvMemory implements Disposable {
 
   /** Copies the first positions of a lane into a lane of this or another group of the same model. */
   copyLane(from: number, target: KvMemory, to: number, positions: number): void {
-    const length = positions * this.#headSize;
-    for (let plane = 0; plane < this.#planes; plane++) {
-      for (let head = 0; head < this.#heads; head++) {
-        const source = this.#headOffset(plane, from, head);
-        target.#values.set(this.#values.subarray(source, source + length), target.#headOffset(plane, to, head));
-      }
+    const sources = this.#parts(from, 0, positions);
+    target.#parts(to, 0, positions).forEach((part, index) => part.set(sources[index] ?? []));
+  }
+
+  /** Bytes of `saveBlock`'s result for so many positions. */
+  blockBytes(positions: number): number {
+    return this.#planes.length * this.#heads * positions * this.#headSize * (this.elementType === 'int8' ? 1 : 4);
+  }
+
+  /** Copies positions of a lane out, raw: [plane][head][position][head size]. */
+  saveBlock(lane: number, start: number, positions: number, block: Uint8Array): void {
+    let offset = 0;
+    for (const part of this.#parts(lane, start, positions)) {
+      block.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), offset);
+      offset += part.byteLength;
+    }
+  }
+
+  /** Copies what `saveBlock` gave, of this or another group of the same model, into a lane. */
+  restoreBlock(lane: number, start: number, positions: number, block: Uint8Array): void {
+    let offset = 0;
+    for (const part of this.#parts(lane, start, positions)) {
+      new Uint8Array(part.buffer, part.byteOffset, part.byteLength).set(block.subarray(offset, offset + part.byteLength));
+      offset += part.byteLength;
     }
   }
 
   /** Gives the memory of one lane back to the system. Only while no row lives there. */
   discardLane(lane: number): void {
-    for (let plane = 0; plane < this.#planes; plane++) this.#memory.discard(this.#headOffset(plane, lane, 0) * 4, this.#laneLength * 4);
+    for (const { memory, values } of this.#planes) {
+      const bytes = this.#laneLength * values.BYTES_PER_ELEMENT;
+      memory.discard(lane * bytes, bytes);
+    }
   }
 
   /** Gives the memory of all lanes back to the system. Only while no row lives here. */
   discard(): void {
-    this.#memory.discard(0, this.#values.byteLength);
+    for (const { memory, values } of this.#planes) memory.discard(0, values.byteLength);
   }
 
   dispose(): void {
-    this.#memory.dispose();
+    for (const { memory } of this.#planes) memory.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #headOffset(plane: number, lane: number, head: number): number {
-    return (plane * this.#laneCount + lane) * this.#laneLength + head * this.capacity * this.#headSize;
+  get #laneLength(): number {
+    return this.#heads * this.capacity * this.#headSize;
+  }
+
+  /** Some positions of a lane: one view for each plane and head. */
+  #parts(lane: number, start: number, positions: number): readonly KvValues[] {
+    return this.#planes.flatMap(({ values }) =>
+      Array.from({ length: this.#heads }, (_, head) => {
+        const from = lane * this.#laneLength + (head * this.capacity + start) * this.#headSize;
+        return values.subarray(from, from + positions * this.#headSize);
+      }),
+    );
   }
 }

@@ -3,6 +3,7 @@ import type { PackedAdapter } from '../../adapters/packed.ts';
 import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
+import { KvBlocks } from './kv-blocks.ts';
 import { RowGroup } from './row-group.ts';
 import { SessionTable } from './session-table.ts';
 
@@ -22,7 +23,7 @@ const LATER_SESSIONS: readonly (readonly [GraphProfile, number])[] = [
 
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
-  /** Another form of the same base for long prefill calls, where its kernels are faster; it shares KV and adapters. */
+  /** Another form of the same base for long prefill calls, where its kernels are faster; it shares KV (of one precision) and adapters. */
   readonly prefillModel?: CompiledModel;
   readonly threadCount: number;
   readonly allowSpinning: boolean;
@@ -45,18 +46,21 @@ class OrtExecutor implements ModelExecutor {
   readonly #sessions: SessionTable;
   readonly #groups = new Map<number, RowGroup>();
   readonly #capacityOf = new Map<RowId, number>();
+  readonly #blocks = new KvBlocks();
   readonly #logits: HostMemory;
   /** Lines of a decode call whose rows lie in other lanes than the call names them. */
   readonly #ordered: HostMemory;
 
   constructor(options: OrtExecutorOptions) {
     this.#options = options;
+    if (options.prefillModel && (options.prefillModel.kvScales === null) !== (options.model.kvScales === null))
+      throw new Error('decode and prefill form share a cache, but one keeps it in int8 and the other in float32');
     const { model, threadCount, allowSpinning, libraryPath } = options;
     const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
     this.shape = {
       vocabularySize,
       maxContext: Math.min(options.maxContext, maxContext),
-      kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * 4,
+      kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * (model.kvScales ? 1 : Float32Array.BYTES_PER_ELEMENT),
     };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
@@ -80,6 +84,14 @@ class OrtExecutor implements ModelExecutor {
   removeRow(row: RowId): void {
     this.#groupOf(row).remove(row);
     this.#capacityOf.delete(row);
+  }
+
+  saveBlock(row: RowId, startPosition: number, slot: number): void {
+    this.#groupOf(row).saveBlock(row, startPosition, slot, this.#blocks);
+  }
+
+  restoreBlock(row: RowId, startPosition: number, slot: number): void {
+    this.#groupOf(row).restoreBlock(row, startPosition, slot, this.#blocks);
   }
 
   run(call: SessionCall): Float32Array {
@@ -106,6 +118,7 @@ class OrtExecutor implements ModelExecutor {
   close(): void {
     for (const group of this.#groups.values()) group.dispose();
     this.#groups.clear();
+    this.#blocks.dispose();
     this.#sessions.dispose();
     this.#logits.dispose();
     this.#ordered.dispose();

@@ -17,7 +17,9 @@ export function createPackedSource(blobFolder: string): PackedAdapterSource {
       }
       // Arrays are read in place, so the file must start on a boundary of its own buffer.
       const aligned = file.byteOffset % 4 === 0 ? file : new Uint8Array(file);
-      return decodePacked(aligned);
+      const adapter = decodePacked(aligned);
+      if (adapter.header.full === undefined) return adapter;
+      throw new AppError('unsupported_adapter', 'the adapter replaces whole tensors of the base, which only a merged model can hold');
     },
   };
 }

@@ -50,12 +50,21 @@ describe('layoutLanes', () => {
     const [group] = layout.groups;
     expect(group?.partRanks).toEqual([8, 0]);
     expect(group?.rankSum).toBe(8);
-    expect(group?.a).toEqual({ offset: 0, laneLength: 32 });
+    expect(group?.a).toEqual({ group: 0, offset: 0, laneLength: 32 });
     expect(group?.b).toEqual([
-      { offset: 96, laneLength: 48 },
-      { offset: 240, laneLength: 0 },
+      { group: 0, offset: 96, laneLength: 48 },
+      { group: 0, offset: 240, laneLength: 0 },
     ]);
     expect(layout.laneLength).toBe(80);
-    expect(layout.totalLength).toBeGreaterThanOrEqual(240);
+    expect(layout.groupLengths).toEqual([240]);
+  });
+
+  it('starts each group at the beginning of memory of its own', () => {
+    const { groups, groupLengths } = layoutLanes([QKV, QKV], new Map([['layers.0.q', 8]]), 3);
+    expect(groups.map(({ a }) => [a?.group, a?.offset])).toEqual([
+      [0, 0],
+      [1, 0],
+    ]);
+    expect(groupLengths).toEqual([240, 240]);
   });
 });

@@ -33,7 +33,7 @@ export function unite(one: SiteRanks, other: SiteRanks): SiteRanks {
   return ranks;
 }
 
-/** Where the inputs of one group lie inside the memory of a layout, in float32 units. Lanes of an input are contiguous. */
+/** Where the inputs of one group lie inside its memory, in float32 units. Lanes of an input are contiguous. */
 export interface GroupLayout {
   readonly group: LoraInputGroup;
   readonly partRanks: readonly number[];
@@ -48,13 +48,16 @@ export interface GroupLayout {
 }
 
 export interface InputLayout {
+  /** Position of its group in the layout. */
+  readonly group: number;
   readonly offset: number;
   readonly laneLength: number;
 }
 
 export interface LaneLayout {
   readonly groups: readonly GroupLayout[];
-  readonly totalLength: number;
+  /** Float32 values that each group takes. Groups have memory of their own: all of them together may pass what one view can show. */
+  readonly groupLengths: readonly number[];
   /** Float32 values of A and B that one lane holds; what a step reads for each row. */
   readonly laneLength: number;
 }
@@ -63,14 +66,14 @@ const ALIGNMENT = 16;
 
 /** Lays out all inputs for `laneCount` lanes. The embedding's A is gathered by token at each call and has no place here. */
 export function layoutLanes(groups: readonly LoraInputGroup[], ranks: SiteRanks, laneCount: number): LaneLayout {
-  let cursor = 0;
+  const groupLengths = groups.map(() => 0);
   let laneLength = 0;
-  const place = (length: number): InputLayout => {
-    const offset = cursor;
-    cursor = Math.ceil((cursor + length * laneCount) / ALIGNMENT) * ALIGNMENT;
-    return { offset, laneLength: length };
-  };
-  const layouts = groups.map((group): GroupLayout => {
+  const layouts = groups.map((group, position): GroupLayout => {
+    const place = (length: number): InputLayout => {
+      const offset = groupLengths[position] ?? 0;
+      groupLengths[position] = Math.ceil((offset + length * laneCount) / ALIGNMENT) * ALIGNMENT;
+      return { group: position, offset, laneLength: length };
+    };
     const partRanks = group.parts.map(({ site }) => ranks.get(site) ?? 0);
     const partColumns = partRanks.map((_, index) => partRanks.slice(0, index).reduce((sum, rank) => sum + rank, 0));
     const rankSum = partRanks.reduce((sum, rank) => sum + rank, 0);
@@ -82,5 +85,5 @@ export function layoutLanes(groups: readonly LoraInputGroup[], ranks: SiteRanks,
     const bias = group.inputs.bias === undefined ? null : place(outSum);
     return { group, partRanks, partColumns, rankSum, outSum, a, b, gain, bias };
   });
-  return { groups: layouts, totalLength: cursor, laneLength };
+  return { groups: layouts, groupLengths, laneLength };
 }

@@ -2,9 +2,10 @@
 import type { PackedAdapter } from '../../adapters/packed.ts';
 import type { CompiledModel } from '../../models/index.ts';
 import type { OrtEnvironment } from '../../runtime/index.ts';
-import type { RowId } from '../ports.ts';
+import { BLOCK_POSITIONS, type RowId } from '../ports.ts';
 import { AdapterLanes } from './adapter-lanes.ts';
 import { BoundLanes, type TokenInputs } from './bound-lanes.ts';
+import type { KvBlocks } from './kv-blocks.ts';
 import { KvMemory } from './kv-memory.ts';
 import type { SessionTable } from './session-table.ts';
 
@@ -28,7 +29,7 @@ export class RowGroup implements Disposable {
   constructor(options: RowGroupOptions) {
     this.#options = options;
     const { model, capacity, laneCount } = options;
-    this.#kv = new KvMemory(model.shape, capacity, laneCount);
+    this.#kv = new KvMemory(model, capacity, laneCount);
     this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbind((key) => !key.startsWith('none:')));
     this.#rows = Array.from({ length: laneCount }, () => null);
     this.#lengths = Array.from({ length: laneCount }, () => 0);
@@ -60,6 +61,16 @@ export class RowGroup implements Disposable {
     from.#kv.copyLane(lane, this.#kv, target, positions);
     this.#lengths[target] = positions;
     from.remove(row);
+  }
+
+  saveBlock(row: RowId, start: number, slot: number, blocks: KvBlocks): void {
+    this.#kv.saveBlock(this.#lane(row), start, BLOCK_POSITIONS, blocks.bytes(slot, this.#kv.blockBytes(BLOCK_POSITIONS)));
+  }
+
+  restoreBlock(row: RowId, start: number, slot: number, blocks: KvBlocks): void {
+    const lane = this.#lane(row);
+    this.#kv.restoreBlock(lane, start, BLOCK_POSITIONS, blocks.bytes(slot, this.#kv.blockBytes(BLOCK_POSITIONS)));
+    this.#lengths[lane] = start + BLOCK_POSITIONS;
   }
 
   /** One lane, consecutive tokens. `logits` is [positions, vocabulary]. */
@@ -137,7 +148,8 @@ export class RowGroup implements Disposable {
     const profile = this.#adapters.profile(start, count);
     const { environment, model, sessions } = this.#options;
     const { precision, graph, session } = sessions.session(profile, tokenCount);
-    const key = `${profile}:${precision}:${start}:${count}`;
+    const shared = this.#adapters.areShared(start, count);
+    const key = `${profile}:${precision}:${start}:${count}:${shared ? 'shared' : 'apart'}`;
     const known = this.#bound.get(key);
     if (known) return known;
     const bound = new BoundLanes({
@@ -147,9 +159,11 @@ export class RowGroup implements Disposable {
       layerCount: model.shape.layerCount,
       vocabularySize: model.shape.vocabularySize,
       kv: this.#kv,
+      kvScales: model.kvScales,
       adapters: this.#adapters,
       start,
       count,
+      shared,
     });
     this.#bound.set(key, bound);
     return bound;

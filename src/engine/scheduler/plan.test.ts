@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { laneOf, planCall, type Lane, type RowView } from './plan.ts';
+import { createCosts, recordPrefill } from './costs.ts';
+import { afterAction, afterDecode } from './interlude.ts';
+import { planCall, type Pace, type RowView } from './plan.ts';
 
 const row = (id: number, changes: Partial<RowView> = {}): RowView => ({
   id,
@@ -9,48 +11,97 @@ const row = (id: number, changes: Partial<RowView> = {}): RowView => ({
   prefillTarget: 10,
   lastPrefillStep: -1,
   maxChunk: 32,
+  nextBlock: null,
+  canShare: false,
   ...changes,
 });
 
+const reader = (id: number, changes: Partial<RowView> = {}): RowView => row(id, { cachedPositions: 0, prefillTarget: 100, ...changes });
+
+const FOUR_DECODE = [1, 2, 3, 4].map((id) => row(id));
+
+/** 2 ms a prompt token were measured at every size; a decode call takes `decodeMs`. */
+function pace(decodeMs: number, changes: Partial<Pace> = {}): Pace {
+  const costs = createCosts();
+  for (const size of [16, 32, 64, 128]) recordPrefill(costs, size, 0, 2 * size);
+  return { costs, interlude: afterDecode(decodeMs), maxStretch: 2, waitingCount: 0, ...changes };
+}
+
 describe('planning a call', () => {
   it('has nothing to do without rows', () => {
-    expect(planCall([], new Map())).toBeNull();
+    expect(planCall([], new Map(), pace(10))).toBeNull();
   });
 
-  it('takes at most a chunk, and at most what is left of the prompt', () => {
-    expect(planCall([row(1, { cachedPositions: 0, prefillTarget: 100 })], new Map())).toEqual({ kind: 'prefill', row: 1, tokenCount: 32 });
-    expect(planCall([row(1, { cachedPositions: 96, prefillTarget: 100 })], new Map())).toEqual({ kind: 'prefill', row: 1, tokenCount: 4 });
+  it('takes the largest chunk while nothing decodes, and at most what is left of the prompt', () => {
+    expect(planCall([reader(1)], new Map(), pace(1))).toEqual({ kind: 'prefill', row: 1, tokenCount: 32 });
+    expect(planCall([reader(1, { cachedPositions: 96 })], new Map(), pace(1))).toEqual({ kind: 'prefill', row: 1, tokenCount: 4 });
+  });
+
+  it('takes a chunk that fits between two decode calls', () => {
+    const rows = [...FOUR_DECODE, reader(5, { maxChunk: 128, prefillTarget: 500 })];
+    expect(planCall(rows, new Map(), pace(100))).toEqual({ kind: 'prefill', row: 5, tokenCount: 48 });
+    expect(planCall(rows, new Map(), pace(100, { maxStretch: 3 }))).toEqual({ kind: 'prefill', row: 5, tokenCount: 100 });
+  });
+
+  it('always takes the least chunk once, and then decodes', () => {
+    const rows = [...FOUR_DECODE, reader(5)];
+    const once = pace(5);
+    expect(planCall(rows, new Map(), once)).toEqual({ kind: 'prefill', row: 5, tokenCount: 4 });
+    const twice = { ...once, interlude: afterAction(once.interlude, 32) };
+    expect(planCall(rows, new Map(), twice)).toMatchObject({ kind: 'decode' });
+  });
+
+  it('lets several short prompts share the time', () => {
+    const rows = [...FOUR_DECODE, reader(5, { prefillTarget: 10, lastPrefillStep: 4 }), reader(6, { prefillTarget: 10 })];
+    const first = pace(100);
+    expect(planCall(rows, new Map(), first)).toEqual({ kind: 'prefill', row: 6, tokenCount: 10 });
+    expect(planCall(rows.slice(0, 5), new Map(), { ...first, interlude: afterAction(first.interlude, 20) })).toMatchObject({ row: 5 });
+  });
+
+  it('gives prompts more time when more rows read than decode', () => {
+    const one = [...FOUR_DECODE, reader(5)];
+    const readers = [6, 7, 8, 9, 10, 11, 12].map((id) => reader(id));
+    expect(planCall(one, new Map(), pace(16))).toMatchObject({ tokenCount: 8 });
+    expect(planCall([...one, ...readers], new Map(), pace(16))).toMatchObject({ tokenCount: 16 });
+    expect(planCall(one, new Map(), pace(16, { waitingCount: 7 }))).toMatchObject({ tokenCount: 16 });
+  });
+
+  it('lets fewer than four rows yield as much time as four', () => {
+    expect(planCall([row(1), reader(5)], new Map(), pace(16))).toMatchObject({ tokenCount: 32 });
   });
 
   it('decodes all rows of one capacity together', () => {
-    const plan = planCall([row(1), row(2, { capacity: 2048 }), row(3)], new Map([[2048, 5]]));
+    const plan = planCall([row(1), row(2, { capacity: 2048 }), row(3)], new Map([[2048, 5]]), pace(10));
     expect(plan).toEqual({ kind: 'decode', capacity: 512, rows: [1, 3] });
   });
 
   it('lets prefilling rows take turns', () => {
-    const long = row(1, { cachedPositions: 64, prefillTarget: 5000, lastPrefillStep: 7 });
-    const short = row(2, { cachedPositions: 0, prefillTarget: 20 });
-    expect(planCall([long, short], new Map())).toMatchObject({ kind: 'prefill', row: 2 });
+    const long = reader(1, { cachedPositions: 64, prefillTarget: 5000, lastPrefillStep: 7 });
+    const short = reader(2, { prefillTarget: 20 });
+    expect(planCall([long, short], new Map(), pace(10))).toMatchObject({ kind: 'prefill', row: 2 });
   });
 
-  it('runs every lane once before any lane runs again', () => {
-    const rows = fc.array(
-      fc
-        .record({ capacity: fc.constantFrom(512, 2048, 8192), prefilling: fc.boolean() })
-        .map(({ capacity, prefilling }) => ({ capacity, prefillTarget: prefilling ? 9000 : 10 })),
-      { minLength: 1, maxLength: 12 },
-    );
+  it('lets a row wait whose next block another one is computing, unless it cannot take it', () => {
+    const leader = reader(1, { nextBlock: 'x', lastPrefillStep: 9 });
+    const follower = reader(2, { nextBlock: 'x', canShare: true });
+    expect(planCall([leader, follower], new Map(), pace(10))).toMatchObject({ row: 1 });
+    expect(planCall([leader, { ...follower, canShare: false }], new Map(), pace(10))).toMatchObject({ row: 2 });
+    expect(planCall([leader, { ...follower, nextBlock: 'y' }], new Map(), pace(10))).toMatchObject({ row: 2 });
+  });
+
+  it('runs every decode lane once before any of them runs again', () => {
+    const rows = fc.array(fc.constantFrom(512, 2048, 8192), { minLength: 1, maxLength: 12 });
     fc.assert(
-      fc.property(rows, (changes) => {
-        const views = changes.map((change, id) => row(id, change));
-        const laneCount = new Set(views.map((view) => (view.cachedPositions < view.prefillTarget ? 'prefill' : view.capacity))).size;
-        const turns = new Map<Lane, number>();
-        const history: Lane[] = [];
+      fc.property(rows, (capacities) => {
+        const views = capacities.map((capacity, id) => row(id, { capacity }));
+        const laneCount = new Set(capacities).size;
+        const turns = new Map<number, number>();
+        const history: number[] = [];
         for (let step = 0; step < 3 * laneCount; step += 1) {
-          const plan = planCall(views, turns);
-          if (plan === null) throw new Error('no plan');
-          turns.set(laneOf(plan), step);
-          history.push(laneOf(plan));
+          const plan = planCall(views, turns, pace(10));
+          if (plan?.kind !== 'decode') throw new Error('no decode call');
+          turns.set(plan.capacity, step);
+          history.push(plan.capacity);
         }
         for (let start = 0; start < history.length; start += laneCount)
           expect(new Set(history.slice(start, start + laneCount)).size).toBe(laneCount);

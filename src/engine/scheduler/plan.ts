@@ -1,7 +1,8 @@
-// Which session call runs next. A pure policy: rows and the lanes' history in, one call plan out.
-// Lanes are the prefill work and one decode batch for each capacity. They take turns, so between two decode calls of a row
-// lie at most one prefill chunk and one decode call of each other capacity: time between tokens stays bounded.
+// Which session call runs next. A pure policy: rows, the lanes' history and measured costs in, one call plan out.
+// Prompts are read between decode calls as far as the interlude has time; decode batches of different capacities, the lanes, take turns.
 import type { RowId } from '../ports.ts';
+import type { CallCosts } from './costs.ts';
+import { chunkFor, remainingMs, type Interlude, type RowCounts } from './interlude.ts';
 
 export interface RowView {
   readonly id: RowId;
@@ -14,40 +15,69 @@ export interface RowView {
   readonly lastPrefillStep: number;
   /** Largest chunk this row may take in one call. */
   readonly maxChunk: number;
+  /** Identity of the block of the prefix cache that the row fills next; null when it fills none. */
+  readonly nextBlock: string | null;
+  /** The row can take that block from the cache when another row has filled it. */
+  readonly canShare: boolean;
 }
 
 export type CallPlan =
   | { readonly kind: 'prefill'; readonly row: RowId; readonly tokenCount: number }
   | { readonly kind: 'decode'; readonly capacity: number; readonly rows: readonly RowId[] };
 
-/** 'prefill' or the capacity of a decode batch → step in which the lane last ran. */
-export type LaneTurns = ReadonlyMap<Lane, number>;
-export type Lane = 'prefill' | number;
+/** Capacity of a decode batch → step in which it last ran. */
+export type LaneTurns = ReadonlyMap<number, number>;
 
-export function laneOf(plan: CallPlan): Lane {
-  return plan.kind === 'prefill' ? 'prefill' : plan.capacity;
+export interface Pace {
+  readonly costs: CallCosts;
+  readonly interlude: Interlude;
+  readonly maxStretch: number;
+  /** Requests without a row that could join. */
+  readonly waitingCount: number;
 }
 
-/** The call of the lane that has waited longest, null when no row has work. Rows come in the order of `rows`. */
-export function planCall(rows: readonly RowView[], turns: LaneTurns): CallPlan | null {
-  const prefilling = rows.filter(isPrefilling);
+/** A chunk of a prompt while the interlude has time for one, else the decode lane that waited longest; null when no row has work. */
+export function planCall(rows: readonly RowView[], turns: LaneTurns, pace: Pace): CallPlan | null {
+  const prefill = planPrefill(rows, pace);
+  if (prefill !== null) return prefill;
   const decoding = rows.filter((row) => !isPrefilling(row));
-  const lanes: Lane[] = [...new Set(decoding.map((row) => row.capacity))];
-  if (prefilling.length > 0) lanes.unshift('prefill');
+  const lanes = [...new Set(decoding.map((row) => row.capacity))];
   const lane = leastRecent(lanes, (candidate) => turns.get(candidate) ?? -1);
   if (lane === null) return null;
-  if (lane === 'prefill') return planPrefill(prefilling);
   return { kind: 'decode', capacity: lane, rows: decoding.filter((row) => row.capacity === lane).map((row) => row.id) };
 }
 
-/** Prefilling rows take turns, so a short prompt does not wait for the whole of a long one. */
-function planPrefill(rows: readonly RowView[]): CallPlan | null {
-  const row = leastRecent(rows, (candidate) => candidate.lastPrefillStep);
-  if (row === null) return null;
-  return { kind: 'prefill', row: row.id, tokenCount: Math.min(row.prefillTarget - row.cachedPositions, row.maxChunk) };
+export function countRows(rows: readonly Pick<RowView, 'cachedPositions' | 'prefillTarget'>[], waitingCount: number): RowCounts {
+  const reading = rows.filter(isPrefilling).length;
+  return { decoding: rows.length - reading, reading: reading + waitingCount };
 }
 
-function isPrefilling(row: RowView): boolean {
+/** Prefilling rows take turns, so a short prompt does not wait for the whole of a long one. */
+function planPrefill(rows: readonly RowView[], { costs, interlude, maxStretch, waitingCount }: Pace): CallPlan | null {
+  const row = leastRecent(withoutFollowers(rows.filter(isPrefilling)), (candidate) => candidate.lastPrefillStep);
+  if (row === null) return null;
+  const leftMs = remainingMs(interlude, maxStretch, countRows(rows, waitingCount));
+  const { cachedPositions, prefillTarget, maxChunk } = row;
+  const tokenCount = chunkFor(costs, interlude, leftMs, {
+    position: cachedPositions,
+    tokenCount: prefillTarget - cachedPositions,
+    maxChunk,
+  });
+  return tokenCount === 0 ? null : { kind: 'prefill', row: row.id, tokenCount };
+}
+
+/** A row whose next block is being computed by one that joined before waits for it: choices of one request read their prompt once. */
+function withoutFollowers(rows: readonly RowView[]): readonly RowView[] {
+  const claimed = new Set<string>();
+  return rows.filter(({ nextBlock, canShare }) => {
+    if (nextBlock === null) return true;
+    const isClaimed = claimed.has(nextBlock);
+    claimed.add(nextBlock);
+    return !(isClaimed && canShare);
+  });
+}
+
+function isPrefilling(row: Pick<RowView, 'cachedPositions' | 'prefillTarget'>): boolean {
   return row.cachedPositions < row.prefillTarget;
 }
 

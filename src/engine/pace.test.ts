@@ -1,0 +1,46 @@
+// Time between tokens while prompts are read and requests join, in the fake executor's own milliseconds.
+import { describe, expect, it } from 'vitest';
+import { EngineHarness, FAKE_COST_MS, request } from '../../test/support/engine-harness.ts';
+import { adapterSource, fakeAdapter } from '../../test/support/fake-adapters.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+
+const ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
+const prompt = (length: number): number[] => Array.from({ length }, (_, index) => (index * 7 + 3) % 64);
+
+describe('an engine whose rows decode while prompts come', () => {
+  /** Gaps between the tokens of a request, in milliseconds of the fake executor's work. */
+  const gapsOf = async (arrivals: readonly { readonly id: string; readonly promptLength: number; readonly adapter?: number }[]) => {
+    const limits = { maxBatch: 16, maxContext: 8192, kvCacheBytes: 16 * 65_536, prefillChunk: 128, maxStretch: 2 };
+    const harness = new EngineHarness({ executor: new FakeExecutor({ maxContext: 8192 }), adapters: adapterSource(ADAPTERS), limits });
+    const tokenTimes: number[] = [];
+    const step = async (): Promise<void> => {
+      const before = harness.tokensOf('r0').length;
+      harness.step();
+      if (harness.tokensOf('r0').length > before) tokenTimes.push(harness.clock.nowMs);
+      await new Promise(setImmediate);
+    };
+    for (let index = 0; index < 8; index += 1) harness.submit(request(`r${index}`, { promptTokenIds: [index], maxNewTokens: 2000 }));
+    while (tokenTimes.length < 20) await step();
+    const arrivedMs = harness.clock.nowMs;
+    for (const { id, promptLength, adapter } of arrivals) {
+      const adapterDigest = adapter === undefined ? null : (ADAPTERS[adapter]?.digest ?? null);
+      harness.submit(request(id, { promptTokenIds: prompt(promptLength), maxNewTokens: 1, adapterDigest }));
+    }
+    while (harness.engine.snapshot().liveCount > 8) await step();
+    expect(harness.tokensOf('r0').length).toBeLessThan(2000);
+    const times = tokenTimes.filter((timeMs) => timeMs > arrivedMs);
+    return times.slice(1).map((timeMs, index) => timeMs - (times[index] ?? timeMs));
+  };
+  const decodeMs = FAKE_COST_MS.decode(8);
+
+  it('reads a prompt of 4,000 tokens without more than doubling their time between tokens', async () => {
+    const gaps = await gapsOf([{ id: 'long', promptLength: 4000 }]);
+    expect(gaps.length).toBeGreaterThan(50);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * decodeMs);
+  });
+
+  it('lets the requests of a burst copy their adapters one by one', async () => {
+    const gaps = await gapsOf([0, 1, 2, 0, 1, 2].map((adapter, index) => ({ id: `b${index}`, promptLength: 20 + index, adapter })));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * decodeMs);
+  });
+});

@@ -1,0 +1,90 @@
+// What calls have cost lately: moving estimates in milliseconds, by what makes calls differ. Fed with measurements; knows no clock.
+
+/** Chunks of a prompt are multiples of this, so that few shapes occur and each is soon measured. Also the least chunk. */
+export const CHUNK_STEP = 4;
+
+export interface CallCosts {
+  /** Capacity → one decode call. */
+  readonly decodeMs: Map<number, number>;
+  /** Size class and position class → one prompt token. Larger chunks are cheaper a token, later positions dearer. */
+  readonly prefillMsPerToken: Map<string, number>;
+  /**
+   * How much longer prefill calls took lately than these estimates say. Without it, one slow moment of the machine would rule a size out
+   * for ever: what is not chosen is not measured again.
+   */
+  slowdown: number;
+  /** Copying an adapter into a row. */
+  joinMs: number;
+}
+
+/** Weight of the newest measurement. */
+const NEWEST_SHARE = 0.3;
+/** The same for what belongs to a size and not to the moment. */
+const LASTING_SHARE = 0.1;
+/** A pause of the machine counts as no more than this many times the estimate. */
+const OUTLIER_FACTOR = 2;
+/** Positions of the first class; each further class is twice as wide. */
+const FIRST_POSITIONS = 512;
+
+export function createCosts(): CallCosts {
+  return { decodeMs: new Map(), prefillMsPerToken: new Map(), slowdown: 1, joinMs: 0 };
+}
+
+export function recordDecode(costs: CallCosts, capacity: number, ms: number): void {
+  costs.decodeMs.set(capacity, blend(costs.decodeMs.get(capacity), ms, NEWEST_SHARE));
+}
+
+export function recordPrefill(costs: CallCosts, tokenCount: number, position: number, ms: number): void {
+  const key = classKey(sizeClass(tokenCount), positionClass(position));
+  const known = costs.prefillMsPerToken.get(key);
+  if (known !== undefined && known > 0) costs.slowdown = blend(costs.slowdown, ms / (known * tokenCount), NEWEST_SHARE);
+  costs.prefillMsPerToken.set(key, blend(known, ms / tokenCount / costs.slowdown, LASTING_SHARE));
+}
+
+export function recordJoin(costs: CallCosts, ms: number): void {
+  costs.joinMs = blend(costs.joinMs === 0 ? undefined : costs.joinMs, ms, NEWEST_SHARE);
+}
+
+/**
+ * Milliseconds of a prefill call; Infinity while nothing like it was measured. What was never measured at these positions is taken as it was
+ * at earlier ones, which is too little rather than too much: so it is tried, and its first call corrects that.
+ */
+export function predictPrefill(costs: CallCosts, tokenCount: number, position: number): number {
+  const size = sizeClass(tokenCount);
+  const earlier = Array.from({ length: positionClass(position) + 1 }, (_, index) => positionClass(position) - index);
+  const rates = [
+    ...earlier.map((at) => costs.prefillMsPerToken.get(classKey(size, at))),
+    ...earlier.map((at) => neighbourRate(costs, size, at)),
+  ];
+  const rate = rates.find((candidate) => candidate !== undefined);
+  return rate === undefined ? Infinity : rate * tokenCount * costs.slowdown;
+}
+
+/** Mean of the nearest smaller and the nearest larger size that were measured. */
+function neighbourRate(costs: CallCosts, size: number, position: number): number | undefined {
+  const rate = (candidate: number): number | undefined => costs.prefillMsPerToken.get(classKey(candidate, position));
+  const measured = Array.from({ length: LARGEST_SIZE_CLASS + 1 }, (_, candidate) => candidate).filter((each) => rate(each) !== undefined);
+  const nearest = [measured.findLast((candidate) => candidate < size), measured.find((candidate) => candidate > size)];
+  const rates = nearest.flatMap((candidate) => (candidate === undefined ? [] : (rate(candidate) ?? [])));
+  return rates.length === 0 ? undefined : rates.reduce((sum, value) => sum + value, 0) / rates.length;
+}
+
+const LARGEST_SIZE_CLASS = 7;
+
+/** 0 below the least chunk, then one class each time the size doubles. */
+function sizeClass(tokenCount: number): number {
+  return Math.min(LARGEST_SIZE_CLASS, Math.max(0, Math.floor(Math.log2(tokenCount / CHUNK_STEP)) + 1));
+}
+
+function positionClass(position: number): number {
+  return Math.floor(Math.log2(position / FIRST_POSITIONS + 1));
+}
+
+function classKey(size: number, position: number): string {
+  return `${size}:${position}`;
+}
+
+function blend(estimate: number | undefined, ms: number, share: number): number {
+  if (estimate === undefined) return ms;
+  return estimate + share * (Math.min(ms, OUTLIER_FACTOR * estimate) - estimate);
+}
