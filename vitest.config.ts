@@ -13,12 +13,14 @@ interface Layer {
 const SECOND_MS = 1000;
 const PARITY = 'test/parity/**/*.test.ts';
 const END_TO_END = 'test/e2e/**/*.test.ts';
+const CLIENTS = 'test/clients/**/*.test.ts';
 
 const LAYERS: readonly Layer[] = [
   { name: 'unit', include: 'src/**/*.test.ts', timeoutMs: 20 * SECOND_MS, serial: false },
   // Every other folder of test/, so that a new one cannot be forgotten here.
-  { name: 'rooms', include: 'test/**/*.test.ts', exclude: [PARITY, END_TO_END], timeoutMs: 60 * SECOND_MS, serial: false },
+  { name: 'rooms', include: 'test/**/*.test.ts', exclude: [PARITY, END_TO_END, CLIENTS], timeoutMs: 60 * SECOND_MS, serial: false },
   { name: 'parity', include: PARITY, timeoutMs: 300 * SECOND_MS, serial: true },
+  { name: 'clients', include: CLIENTS, timeoutMs: 60 * SECOND_MS, serial: true },
   { name: 'e2e', include: END_TO_END, timeoutMs: 300 * SECOND_MS, serial: true },
 ];
 
