@@ -79,6 +79,8 @@ describe('help', () => {
       'adapters list',
       'adapters push',
       'adapters pull',
+      'adapters inspect',
+      'adapters compare',
       'adapters activate',
       'adapters rollback',
       'adapters pin',

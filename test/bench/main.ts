@@ -1,26 +1,62 @@
-// `npm run bench [part…] [-- --rounds N --rows 1,4]`: measures on this machine, prints tables, writes JSON and charts to results/.
+// `npm run bench [part…] [-- options]`: measures on this machine, prints tables, writes JSON, tables and charts to results/.
 import { parseArgs } from 'node:util';
-import { benchDecode } from './decode/decode.ts';
+import { benchLoad } from './load/load.ts';
+import { benchLongPrompt } from './load/long-prompt.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
+import { benchSpeed } from './speed/speed.ts';
 
 /** Each part answers whether its result is within its bounds. */
-const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>>> = { quality: benchQuality, decode: benchDecode };
+const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>>> = {
+  quality: benchQuality,
+  speed: benchSpeed,
+  load: benchLoad,
+  'long-prompt': benchLongPrompt,
+};
 
-const USUAL = { rounds: '5', rows: '1,4,8,16' };
+const OPTIONS = {
+  rounds: { type: 'string', default: '3' },
+  rows: { type: 'string', default: '1,4,8,16,32' },
+  precisions: { type: 'string', default: 'int8,w8a8' },
+  peers: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+const HELP = `npm run bench [part…] [-- options]
+
+Parts (all of them when none is named):
+  quality      mean KL divergence of each precision from fp32, against its bound
+  speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
+  load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
+  long-prompt  what a long prompt does to the rows that decode beside it
+
+Options of speed:
+  --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})
+  --rows LIST          sizes of the decode batch (${OPTIONS.rows.default})
+  --precisions LIST    of ours: fp32, int8, int4, w8a8 (${OPTIONS.precisions.default})
+  --peers              besides llama.cpp (node-llama-cpp) also OpenVINO GenAI, llama.cpp built for this machine, vLLM CPU and PEFT;
+                       makes a private Python environment for each under node_modules/.cache once (about 15 GB, compiles llama.cpp)
+
+Nothing else should run meanwhile. Results: test/bench/results/ (JSON, Markdown, SVG).
+Example: npm run bench speed -- --rounds 5 --rows 1,16 --peers`;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { rounds: { type: 'string', default: USUAL.rounds }, rows: { type: 'string', default: USUAL.rows } },
-  });
-  const names = positionals.length === 0 ? Object.keys(PARTS) : positionals;
-  const rounds = positiveInteger('--rounds', values.rounds);
-  const rowCounts = values.rows.split(',').map((text) => positiveInteger('--rows', text));
-  for (const name of names) {
-    const part = PARTS[name];
-    if (!part) throw new Error(`there is no part "${name}"; parts: ${Object.keys(PARTS).join(', ')}`);
-    if (!(await part({ rounds, rowCounts: rowCounts.toSorted((a, b) => a - b) }))) process.exitCode = 1;
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+  if (values.help) return console.log(HELP);
+  const unknown = positionals.find((name) => !PARTS[name]);
+  if (unknown !== undefined) throw new Error(`there is no part "${unknown}"; parts: ${Object.keys(PARTS).join(', ')}`);
+  const options: BenchOptions = {
+    rounds: positiveInteger('--rounds', values.rounds),
+    rowCounts: values.rows
+      .split(',')
+      .map((text) => positiveInteger('--rows', text))
+      .toSorted((a, b) => a - b),
+    precisions: values.precisions.split(','),
+    withPeers: values.peers,
+  };
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    if (!(await part(options))) process.exitCode = 1;
   }
 }
 

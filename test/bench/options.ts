@@ -5,4 +5,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Sizes of the decode batch, ascending. */
   readonly rowCounts: readonly number[];
+  /** Of ours; the first one is compared with the peers. */
+  readonly precisions: readonly string[];
+  /** Also the peers that need a Python environment. */
+  readonly withPeers: boolean;
 }

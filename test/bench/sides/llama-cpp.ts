@@ -1,17 +1,16 @@
-// The peer, in a process of its own: llama.cpp as node-llama-cpp ships it, on the CPU, the same file, prompts, threads and greedy choice.
+// llama.cpp as node-llama-cpp ships it, on the CPU: the same file, prompts, threads and greedy choice as every side.
 import { getLlama, LlamaLogLevel, type LlamaModel, type Token } from 'node-llama-cpp';
-import { openSubject, sourceFile } from '../subject.ts';
-import type { SideOptions, Workload } from './protocol.ts';
-import { type Measurement, serveSide, type Side } from './serve-side.ts';
+import type { Answer, DecodeWorkload, PrefillWorkload, SideOptions, Workload } from './protocol.ts';
+import { serveChild } from './serve-child.ts';
 
-async function openPeer({ threadCount, capacity }: SideOptions): Promise<Side> {
+/** Positions of a row besides its prompt. */
+const SPARE_POSITIONS = 128;
+
+await serveChild<SideOptions, Workload, Answer>(async ({ modelFile, threadCount }) => {
   const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threadCount, logLevel: LlamaLogLevel.error });
-  const model = await llama.loadModel({ modelPath: sourceFile(await openSubject()) });
-  return {
-    measure: (workload) =>
-      workload.kind === 'prefill' ? prefill(model, threadCount, capacity, workload) : decode(model, threadCount, capacity, workload),
-  };
-}
+  const model = await llama.loadModel({ modelPath: modelFile });
+  return async (workload) => (workload.kind === 'prefill' ? prefill(model, threadCount, workload) : decode(model, threadCount, workload));
+});
 
 // node-llama-cpp's branded number; it offers no function that makes one.
 function asTokens(tokenIds: readonly number[]): Token[] {
@@ -19,18 +18,13 @@ function asTokens(tokenIds: readonly number[]): Token[] {
 }
 
 /** Contexts are made outside of the timed part; a batch holds all prompts of all rows. */
-async function openContext(model: LlamaModel, threadCount: number, contextSize: number, rowCount: number) {
+async function openContext(model: LlamaModel, threadCount: number, promptLength: number, rowCount: number) {
+  const contextSize = promptLength + SPARE_POSITIONS;
   return model.createContext({ contextSize, sequences: rowCount, batchSize: contextSize * rowCount, threads: threadCount });
 }
 
-async function prefill(
-  model: LlamaModel,
-  threadCount: number,
-  capacity: number,
-  workload: Workload & { kind: 'prefill' },
-): Promise<Measurement> {
-  const { prompt, repeats } = workload;
-  const context = await openContext(model, threadCount, capacity, 1);
+async function prefill(model: LlamaModel, threadCount: number, { prompt, repeats }: PrefillWorkload): Promise<Answer> {
+  const context = await openContext(model, threadCount, prompt.length, 1);
   const sequence = context.getSequence();
   let elapsedMs = 0;
   for (let repeat = -1; repeat < repeats; repeat++) {
@@ -40,17 +34,13 @@ async function prefill(
     if (repeat >= 0) elapsedMs += performance.now() - startedMs;
   }
   await context.dispose();
-  return { tokensPerSecond: (prompt.length * repeats * 1000) / elapsedMs, firstRowTokenIds: [] };
+  return { kind: 'measured', tokensPerSecond: (prompt.length * repeats * 1000) / elapsedMs, firstRowTokenIds: [] };
 }
 
-async function decode(
-  model: LlamaModel,
-  threadCount: number,
-  capacity: number,
-  workload: Workload & { kind: 'decode' },
-): Promise<Measurement> {
-  const { prompts, warmUpTokens, timedTokens } = workload;
-  const context = await openContext(model, threadCount, capacity, prompts.length);
+async function decode(model: LlamaModel, threadCount: number, workload: DecodeWorkload): Promise<Answer> {
+  const { prompts, warmUpTokens, timedTokens, adapters } = workload;
+  if (adapters) return { kind: 'cannot', reason: 'node-llama-cpp applies one adapter set to a whole context' };
+  const context = await openContext(model, threadCount, prompts[0]?.length ?? 0, prompts.length);
   const rows = prompts.map((prompt) => ({ sequence: context.getSequence(), prompt: asTokens(prompt) }));
   for (const { sequence, prompt } of rows) await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(0, -1));
   // Temperature 0 is greedy; tokens that would end an answer are passed on, so that every row goes on.
@@ -72,7 +62,6 @@ async function decode(
   const [rest = []] = await take(timedTokens);
   const elapsedMs = performance.now() - startedMs;
   await context.dispose();
-  return { tokensPerSecond: (prompts.length * timedTokens * 1000) / elapsedMs, firstRowTokenIds: [...first, ...rest] };
+  const tokensPerSecond = (prompts.length * timedTokens * 1000) / elapsedMs;
+  return { kind: 'measured', tokensPerSecond, firstRowTokenIds: [...first, ...rest] };
 }
-
-await serveSide(openPeer);

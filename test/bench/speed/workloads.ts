@@ -1,0 +1,67 @@
+// What is timed: prompts, lengths and adapters of each workload, the same for every side. Pure.
+import type { AdapterMix, DecodeWorkload, Workload } from '../sides/protocol.ts';
+
+export interface NamedWorkload {
+  readonly name: string;
+  readonly workload: Workload;
+  /** The workload without adapters that this one is compared with. */
+  readonly base: string | null;
+}
+
+const PREFILL_TOKENS = [128, 1024];
+const PREFILL_REPEATS = 2;
+const DECODE_PROMPT_TOKENS = 64;
+/** Prompts of different rows start this far apart in the text. */
+const PROMPT_STRIDE = 40;
+const WARM_UP_TOKENS = 4;
+const TIMED_TOKENS = 32;
+const MIXED_ROWS = 16;
+/** How many different adapters; then which ranks, all rows different. */
+const MIXES: readonly AdapterMix[] = [
+  { count: 1, rank: 16 },
+  { count: 4, rank: 16 },
+  { count: 16, rank: 4 },
+  { count: 16, rank: 8 },
+  { count: 16, rank: 16 },
+  { count: 16, rank: 32 },
+  { count: 16, rank: 64 },
+];
+
+/** Tokens of text that the workloads take for this many rows. */
+export function textTokens(mostRows: number): number {
+  return Math.max(...PREFILL_TOKENS, (Math.max(mostRows, MIXED_ROWS) - 1) * PROMPT_STRIDE + DECODE_PROMPT_TOKENS);
+}
+
+/** Mixes of adapters are measured at 16 rows, whose plain batch is added where `rowCounts` lacks it. */
+export function makeWorkloads(tokenIds: readonly number[], rowCounts: readonly number[]): readonly NamedWorkload[] {
+  const prompts = (rows: number): readonly (readonly number[])[] =>
+    Array.from({ length: rows }, (_, row) => tokenIds.slice(row * PROMPT_STRIDE, row * PROMPT_STRIDE + DECODE_PROMPT_TOKENS));
+  const decode = (rows: number, adapters: AdapterMix | null): NamedWorkload => ({
+    name: adapters ? mixName(adapters) : decodeName(rows),
+    workload: { kind: 'decode', prompts: prompts(rows), warmUpTokens: WARM_UP_TOKENS, timedTokens: TIMED_TOKENS, adapters },
+    base: adapters ? decodeName(rows) : null,
+  });
+  const plain = [...new Set([...rowCounts, MIXED_ROWS])].toSorted((a, b) => a - b);
+  return [
+    ...PREFILL_TOKENS.map((count): NamedWorkload => ({
+      name: `prefill ${count} tokens`,
+      workload: { kind: 'prefill', prompt: tokenIds.slice(0, count), repeats: PREFILL_REPEATS },
+      base: null,
+    })),
+    ...plain.map((rows) => decode(rows, null)),
+    ...MIXES.map((mix) => decode(MIXED_ROWS, mix)),
+  ];
+}
+
+/** Cached positions of a row in the middle of the timed part. */
+export function meanPositions({ prompts, warmUpTokens, timedTokens }: DecodeWorkload): number {
+  return (prompts[0]?.length ?? 0) + warmUpTokens + timedTokens / 2;
+}
+
+export function decodeName(rows: number): string {
+  return `decode ${rows} ${rows === 1 ? 'row' : 'rows'}`;
+}
+
+function mixName({ count, rank }: AdapterMix): string {
+  return `${MIXED_ROWS} rows, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
+}
