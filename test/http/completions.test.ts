@@ -46,6 +46,13 @@ const textOf = (chunks: readonly Answer[], index = 0): string =>
   chunks.flatMap((chunk) => chunk.choices.filter((choice) => choice.index === index).map((choice) => choice.text)).join('');
 
 describe('a completion', () => {
+  it('counts prompt tokens that an earlier request left in the cache, and not those that its own choices share', async () => {
+    const body = { prompt: 'say:a prompt of some length for the cache\n', n: 2, max_tokens: 2 };
+    const usages = [await complete(body), await complete(body)].map(({ usage }) => usage);
+    expect(usages[0]).toMatchObject({ prompt_tokens_details: { cached_tokens: 0 } });
+    expect(usages[1]).toMatchObject({ prompt_tokens: 42, prompt_tokens_details: { cached_tokens: 32 } });
+  });
+
   it('has the text, the finish reason and the usage, the end token counted', async () => {
     const answer = await complete({ prompt: 'say:hi\n' });
     expect(answer).toMatchObject({ object: 'text_completion', model: 'test-base', id: matching(/^cmpl-[0-9a-f]{32}$/) });
