@@ -6,7 +6,7 @@ from pathlib import Path
 os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", HF_HUB_OFFLINE="1", VLLM_CPU_KVCACHE_SPACE="2")
 
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import save_file
 from side import Cannot, decode_by_difference, serve
 from transformers import AutoModelForCausalLM
 
@@ -50,7 +50,10 @@ def dequantise(file, folder):
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     del model.config.quantization_config
     model.config.save_pretrained(folder)
-    save_model(model, str(Path(folder, "model.safetensors")))
+    # A tied head is the embedding; stored under both names or only the head's, vLLM would take the embedding for missing.
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items() if name not in tied}
+    save_file(weights, str(Path(folder, "model.safetensors")), metadata={"format": "pt"})
 
 
 serve(Vllm)

@@ -11,6 +11,7 @@ import { panelChart } from '../report/panels.ts';
 import { summarise } from '../report/statistics.ts';
 import { latestMeasurements, writeReport } from '../report/write.ts';
 import { nodeCommand, startChild } from '../sides/child.ts';
+import type { Answer, Workload } from '../sides/protocol.ts';
 import { PREFILL_CHUNK_TOKENS } from '../sides/our-rows.ts';
 import { type Side, startSides } from '../sides/sides.ts';
 import { openSubject, sourceFile, subjectTokenIds } from '../subject.ts';
@@ -33,6 +34,7 @@ export async function benchSpeed({ rounds, rowCounts, precisions, withPeers }: B
   const prompts = workloads.flatMap(({ name, workload }) =>
     name === decodeName(MEMORY_ROWS) && workload.kind === 'decode' ? workload.prompts : [],
   );
+  const exactTokenIds = await tokensOfFloat32(model, workloads, threadCount);
   const memory = new Map<string, MemoryAnswer>();
   for (const precision of precisions) memory.set(precision, await measureMemory({ precision, threadCount, maxRows }, prompts));
   const sides = await startSides({ modelFile: sourceFile(model), threadCount, maxRows }, precisions, withPeers);
@@ -43,7 +45,7 @@ export async function benchSpeed({ rounds, rowCounts, precisions, withPeers }: B
     for (const side of sides) await side.stop();
   }
   const limits = highest(limitsBefore, await measureLimits(threadCount));
-  await report({ model, rounds, sides, workloads, samples, limits, memory });
+  await report({ model, rounds, sides, workloads, samples, limits, memory, exactTokenIds });
   return true;
 }
 
@@ -53,6 +55,18 @@ async function measureLimits(threadCount: number): Promise<MachineLimits> {
   const limits = await child.ask(null);
   await child.stop();
   return limits;
+}
+
+/** The first row is the same in every batch. */
+async function tokensOfFloat32(model: ModelPackage, workloads: readonly NamedWorkload[], threadCount: number): Promise<readonly number[]> {
+  const batch = workloads.flatMap(({ workload }) => (workload.kind === 'decode' ? [workload] : []))[0];
+  if (!batch) return [];
+  const options = { modelFile: sourceFile(model), threadCount, maxRows: 1, precision: 'fp32' };
+  const path = join(import.meta.dirname, '..', 'sides', 'ours.ts');
+  const child = await startChild<Workload, Answer>('ours fp32', nodeCommand(path), options);
+  const answer = await child.ask({ ...batch, prompts: batch.prompts.slice(0, 1) });
+  await child.stop();
+  return answer.kind === 'measured' ? answer.firstRowTokenIds : [];
 }
 
 function highest(a: MachineLimits, b: MachineLimits): MachineLimits {
@@ -79,9 +93,11 @@ interface Measured {
   readonly samples: Samples;
   readonly limits: MachineLimits;
   readonly memory: ReadonlyMap<string, MemoryAnswer>;
+  /** What our fp32 form says to the first row. */
+  readonly exactTokenIds: readonly number[];
 }
 
-async function report({ model, rounds, sides, workloads, samples, limits, memory }: Measured): Promise<void> {
+async function report({ model, rounds, sides, workloads, samples, limits, memory, exactTokenIds }: Measured): Promise<void> {
   const ours = sides.filter(({ isOurs }) => isOurs);
   const costs = new Map<string, OurCosts>();
   for (const { name, precision } of ours) costs.set(name, await ourCosts(model, precision as Precision));
@@ -91,7 +107,7 @@ async function report({ model, rounds, sides, workloads, samples, limits, memory
   const meanKl = latestMeanKl();
   const meanKlOf = (side: string): number | null => meanKl.get(ours.find(({ name }) => name === side)?.precision ?? '') ?? null;
   const table = speedTable({ sides, workloads, samples, meanKlOf, shareOfLimit });
-  const agreement = leadingTokensInCommon(sides, samples);
+  const agreement = leadingTokensInCommon(exactTokenIds, sides, samples);
   writeReport({
     part: 'speed',
     header: table.header,
@@ -147,21 +163,19 @@ function latestMeanKl(): ReadonlyMap<string, number> {
   return new Map([['fp32', 0], ...(quality?.results ?? []).map(({ precision, divergence }) => [precision, divergence.meanKl] as const)]);
 }
 
-/** How many of each side's first greedy tokens are those of our first side: all sides do the same work. */
-function leadingTokensInCommon(sides: readonly Side[], samples: Samples): Record<string, string> {
-  const idsOf = (side: string): readonly number[] => samples.cell(side, decodeName(MEMORY_ROWS)).firstRowTokenIds;
-  const reference = idsOf(sides[0]?.name ?? '');
-  const count = (ids: readonly number[]): number => {
-    const different = reference.findIndex((id, index) => ids[index] !== id);
-    return different === -1 ? reference.length : different;
-  };
-  const others = sides.slice(1).filter(({ name }) => idsOf(name).length > 0);
-  return Object.fromEntries(others.map(({ name }) => [name, `${count(idsOf(name))} of ${reference.length}`]));
+/** How many of each side's first greedy tokens are those of fp32: all sides do the same work. */
+function leadingTokensInCommon(exact: readonly number[], sides: readonly Side[], samples: Samples): Record<string, string> {
+  const counts = sides.flatMap(({ name }) => {
+    const ids = samples.cell(name, decodeName(MEMORY_ROWS)).firstRowTokenIds;
+    const different = exact.findIndex((id, index) => ids[index] !== id);
+    return ids.length === 0 ? [] : [[name, `${different === -1 ? exact.length : different} of ${exact.length}`] as const];
+  });
+  return Object.fromEntries(counts);
 }
 
 function agreementNote(agreement: Record<string, string>): string {
   const parts = Object.entries(agreement).map(([side, share]) => `${side} ${share}`);
-  return `leading greedy tokens in common with our first side: ${parts.join(', ')}`;
+  return `leading greedy tokens of the first row in common with our fp32: ${parts.join(', ')}`;
 }
 
 function machineNotes({ bytesPerSecond, float32PerSecond, int8PerSecond }: MachineLimits): readonly string[] {
