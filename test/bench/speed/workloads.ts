@@ -8,8 +8,10 @@ export interface NamedWorkload {
   readonly base: string | null;
 }
 
-const PREFILL_TOKENS = [128, 1024];
-const PREFILL_REPEATS = 2;
+const PREFILLS = [
+  { tokens: 128, repeats: 6 },
+  { tokens: 1024, repeats: 2 },
+];
 const DECODE_PROMPT_TOKENS = 64;
 /** Prompts of different rows start this far apart in the text. */
 const PROMPT_STRIDE = 40;
@@ -29,7 +31,7 @@ const MIXES: readonly AdapterMix[] = [
 
 /** Tokens of text that the workloads take for this many rows. */
 export function textTokens(mostRows: number): number {
-  return Math.max(...PREFILL_TOKENS, (Math.max(mostRows, MIXED_ROWS) - 1) * PROMPT_STRIDE + DECODE_PROMPT_TOKENS);
+  return Math.max(...PREFILLS.map(({ tokens }) => tokens), (Math.max(mostRows, MIXED_ROWS) - 1) * PROMPT_STRIDE + DECODE_PROMPT_TOKENS);
 }
 
 /** Mixes of adapters are measured at 16 rows, whose plain batch is added where `rowCounts` lacks it. */
@@ -43,9 +45,9 @@ export function makeWorkloads(tokenIds: readonly number[], rowCounts: readonly n
   });
   const plain = [...new Set([...rowCounts, MIXED_ROWS])].toSorted((a, b) => a - b);
   return [
-    ...PREFILL_TOKENS.map((count): NamedWorkload => ({
-      name: `prefill ${count} tokens`,
-      workload: { kind: 'prefill', prompt: tokenIds.slice(0, count), repeats: PREFILL_REPEATS },
+    ...PREFILLS.map(({ tokens, repeats }): NamedWorkload => ({
+      name: `prefill ${tokens} tokens`,
+      workload: { kind: 'prefill', prompt: tokenIds.slice(0, tokens), repeats },
       base: null,
     })),
     ...plain.map((rows) => decode(rows, null)),
