@@ -1,5 +1,5 @@
 // The engine of one base model: takes requests, steps, reports. Knows neither processes nor messages, only its ports.
-import type { RequestId } from '../core/index.ts';
+import { describeError, type Digest, type RequestId } from '../core/index.ts';
 import { settleConstraints } from './constraints.ts';
 import { joinWaiting } from './join.ts';
 import { fail, finish } from './leave.ts';
@@ -66,6 +66,14 @@ export class Engine {
     finish(this.#state, sequence, 'cancelled');
     this.#flush();
     this.#wake();
+  }
+
+  /** Makes exactly these adapters stay in host memory, see `AdapterResidency.pin`. One that cannot be loaded is logged; requests for it try again. */
+  pin(digests: readonly Digest[]): void {
+    const { residency, dependencies } = this.#state;
+    void residency.pin(digests, (digest, error) =>
+      dependencies.logger.error({ digest, error: describeError(error) }, 'loading a pinned adapter failed'),
+    );
   }
 
   /** Lets requests join, runs at most one session call and emits its events. */

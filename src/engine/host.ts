@@ -55,6 +55,8 @@ export function hostEngine(port: HostPort, dependencies: Omit<EngineDependencies
         return engine.submit(message.request);
       case 'cancel':
         return engine.cancel(message.id);
+      case 'pin':
+        return engine.pin(message.digests);
       case 'stats':
         return sendStats();
       case 'ping':

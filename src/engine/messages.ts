@@ -72,6 +72,20 @@ export type EngineEvent =
       readonly retryAfterSeconds?: number;
     };
 
+/** A packed adapter in host memory. */
+export interface AdapterReading {
+  readonly digest: Digest;
+  readonly bytes: number;
+  /** Requests that hold it now. */
+  readonly leases: number;
+  /** Milliseconds that loading took. */
+  readonly loadMs: number;
+  /** Requests that found it in memory since it was loaded. */
+  readonly hits: number;
+  /** It stays without a request. */
+  readonly pinned: boolean;
+}
+
 /** A reading of the engine, sent about once a second and on demand; counters grow, gauges are current. */
 export interface EngineStats {
   readonly runningRequests: number;
@@ -98,13 +112,15 @@ export interface EngineStats {
   readonly adapterMisses: number;
   readonly liveHandles: number;
   readonly residentBytes: number;
-  /** Digests in host memory, with the number of requests that hold them and the milliseconds that loading took. */
-  readonly adapters: readonly { readonly digest: Digest; readonly bytes: number; readonly leases: number; readonly loadMs: number }[];
+  /** What is in host memory. */
+  readonly adapters: readonly AdapterReading[];
 }
 
 export type ToEngine =
   | { readonly kind: 'submit'; readonly request: GenerationRequest }
   | { readonly kind: 'cancel'; readonly id: RequestId }
+  /** Exactly these adapters stay in host memory from now on, as far as their share of it goes. */
+  | { readonly kind: 'pin'; readonly digests: readonly Digest[] }
   | { readonly kind: 'stats' }
   | { readonly kind: 'ping' }
   | { readonly kind: 'shutdown' };
