@@ -75,6 +75,10 @@ export class ManualEngine implements EngineClient {
     }
   }
 
+  pin(): void {
+    // Nothing is kept here.
+  }
+
   isReady(): boolean {
     return true;
   }

@@ -41,6 +41,11 @@ const GAUGES: readonly (readonly [name: string, help: string, read: Reading])[] 
   ['lorikeet_prefix_cache_bytes', 'Keys and values in the prefix cache', (stats) => stats.prefixCacheBytes],
   ['lorikeet_adapter_resident_bytes', 'Packed adapters in host memory', (stats) => stats.adapterBytes],
   ['lorikeet_adapter_resident', 'Number of packed adapters in host memory', (stats) => stats.adapters.length],
+  [
+    'lorikeet_engine_adapter_leases',
+    'Requests that hold a packed adapter in the engine',
+    (stats) => stats.adapters.reduce((sum, { leases }) => sum + leases, 0),
+  ],
   ['lorikeet_engine_live_handles', 'Native objects alive in the engine process', (stats) => stats.liveHandles],
   ['lorikeet_engine_resident_bytes', 'Resident memory of the engine process', (stats) => stats.residentBytes],
 ];

@@ -25,6 +25,14 @@ function nullable<S extends ReturnType<typeof Type.String> | ReturnType<typeof T
   return Type.Union([schema, Type.Null()]);
 }
 
+export const CanaryView = Type.Object(
+  {
+    version: Type.Integer({ minimum: 1, maximum: 999_999_999 }),
+    share: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1, description: 'a number above 0 and below 1' }),
+  },
+  { additionalProperties: false, description: 'A version that answers this share of the requests which name no version' },
+);
+
 /** The fields of the active version, null while every version is only staged, and those of the pointer. */
 export const AdapterView = Type.Object({
   name: Type.String(),
@@ -36,6 +44,7 @@ export const AdapterView = Type.Object({
   kind: nullable(Type.String()),
   created_at: nullable(Type.Integer()),
   merged_only: Type.Boolean(),
+  canary: Type.Union([CanaryView, Type.Null()]),
   version_count: Type.Integer(),
   pinned: Type.Boolean(),
   mode: Type.Union([Type.Literal('auto'), Type.Literal('side'), Type.Literal('merged')]),
@@ -77,6 +86,7 @@ export function adapterView(summary: AdapterSummary): AdapterView {
   return {
     ...(active === null ? staged : versionView(active)),
     name: summary.name,
+    canary: summary.canary,
     version_count: summary.versionCount,
     pinned: summary.pinned,
     mode: summary.mode,

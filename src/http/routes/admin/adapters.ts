@@ -5,7 +5,7 @@ import { AppError } from '../../../core/index.ts';
 import { PROBLEMS } from '../../error-schemas.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
-import { AdapterView, adapterView, existingName, NameParams } from '../adapters/adapter-view.ts';
+import { AdapterView, adapterView, CanaryView, existingName, NameParams } from '../adapters/adapter-view.ts';
 
 const tags = ['admin'];
 
@@ -13,9 +13,12 @@ const Residency = Type.Object({
   version: Type.Integer(),
   digest: Type.String(),
   active: Type.Boolean(),
+  canary: Type.Boolean(),
   leases: Type.Integer({ description: 'Requests that hold this version now' }),
   resident: Type.Boolean({ description: 'In host memory of the engine' }),
   resident_bytes: Type.Integer(),
+  pinned: Type.Boolean({ description: 'Stays in host memory without a request' }),
+  hits: Type.Integer({ description: 'Requests that found it in host memory since it was read' }),
   load_ms: Type.Union([Type.Number(), Type.Null()], { description: 'Time that reading it took' }),
 });
 type Residency = Static<typeof Residency>;
@@ -50,9 +53,12 @@ function residencyOf(services: AppServices, summary: AdapterSummary, version: Ad
     version: version.version,
     digest: version.digest,
     active: summary.active?.version === version.version,
+    canary: summary.canary?.version === version.version,
     leases: services.adapters.leaseCount(version.digest),
     resident: resident !== undefined,
     resident_bytes: resident?.bytes ?? 0,
+    pinned: resident?.pinned ?? false,
+    hits: resident?.hits ?? 0,
     load_ms: resident?.loadMs ?? null,
   };
 }
@@ -60,11 +66,19 @@ function residencyOf(services: AppServices, summary: AdapterSummary, version: Ad
 function registerActivation(app: App, services: AppServices): void {
   const schema = {
     tags,
-    summary: 'Hot swap or rollback: serve this version from the next request on',
-    description: 'If-Match must carry the ETag that a read of the adapter gave: 428 without it, 412 when someone else was faster.',
+    summary: 'Hot swap or rollback: serve this version from the next request on, and a canary to a share of them',
+    description:
+      'If-Match must carry the ETag that a read of the adapter gave: 428 without it, 412 when someone else was faster. Without a canary, an ' +
+      'earlier one ends. A request meets the canary by a hash of its header x-canary-key, else of its user, else of its id.',
     params: NameParams,
     headers: Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 256 })) }),
-    body: Type.Object({ version: Type.Integer({ minimum: 1, maximum: 999_999_999 }) }, { additionalProperties: false }),
+    body: Type.Object(
+      {
+        version: Type.Integer({ minimum: 1, maximum: 999_999_999 }),
+        canary: Type.Optional(Type.Union([CanaryView, Type.Null()], { description: '{"version": …, "share": …} or null' })),
+      },
+      { additionalProperties: false },
+    ),
     response: { 200: AdapterView, ...PROBLEMS },
   };
   app.put('/admin/adapters/:name/active', { schema }, (request, reply) => {
@@ -77,7 +91,8 @@ function registerActivation(app: App, services: AppServices): void {
         param: 'if-match',
       });
     }
-    const summary = services.adapters.activate(tenant, name, request.body.version, ifMatch);
+    const { version, canary = null } = request.body;
+    const summary = services.adapters.activate(tenant, name, version, ifMatch, canary);
     void reply.header('etag', summary.etag);
     return adapterView(summary);
   });
