@@ -7,7 +7,7 @@ export {
   type RowWise,
 } from './compile-decoder.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
-export { type CheckpointTensor, llamaCheckpointTensors, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
+export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';

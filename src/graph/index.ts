@@ -9,11 +9,12 @@ export {
   type QuantisedPart,
   recipeKey,
   recipeShape,
+  recipeTensors,
   type RowPart,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';
-export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';

@@ -72,7 +72,7 @@ interface OpenLoad {
   readonly reject: (error: Error) => void;
 }
 
-function sha256(bytes: Uint8Array): Digest {
+export function sha256(bytes: Uint8Array): Digest {
   const digest = parseDigest(createHash('sha256').update(bytes).digest('hex'));
   if (digest === undefined) throw new Error('sha256 gave no digest');
   return digest;
