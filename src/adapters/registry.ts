@@ -19,6 +19,7 @@ import { GarbageCollector } from './garbage.ts';
 import { listAdapters } from './listing.ts';
 import { AdapterLoader } from './loading.ts';
 import { PinBoard } from './pin-board.ts';
+import { type PlacedDigest, PlacementBoard } from './placement-board.ts';
 import type {
   AdapterLease,
   AdapterRegistry,
@@ -50,6 +51,8 @@ export interface AdapterRegistryParts {
   readonly servesMerged?: boolean;
   /** Folder whose adapters may be loaded by path; absent or null: none. */
   readonly importFolder?: string | null;
+  /** Called with the packed digests that have a mode other than `auto`, at opening and whenever that changes. */
+  readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
   /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
   readonly onPins?: (digests: readonly Digest[]) => void;
   readonly clock?: Clock;
@@ -74,6 +77,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly publisher: Publisher;
   private readonly loader: AdapterLoader;
   private readonly pins: PinBoard;
+  private readonly placements: PlacementBoard;
   private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
@@ -97,7 +101,8 @@ class StoredAdapterRegistry implements AdapterRegistry {
     });
     const isServable = (row: AdapterVersionRow): boolean => row.baseDigest === base.digest && (servesMerged || !versionOf(row).mergedOnly);
     this.pins = new PinBoard(storage.adapters, isServable, parts.onPins ?? (() => undefined));
-    this.pins.refresh();
+    this.placements = new PlacementBoard(storage.adapters, isServable, parts.onPlacements ?? (() => undefined));
+    this.refreshBoards();
   }
 
   async upload(
@@ -122,7 +127,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.catalogue.owned(tenant, name);
     const row = this.storage.adapters.deactivate(tenant, name);
     if (row === null) throw adapterNotFound();
-    this.pins.refresh();
+    this.refreshBoards();
     return this.summaryOf(row, false);
   }
 
@@ -171,7 +176,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     if (canary !== null) this.requireCanary(row, version, canary);
     const moved = this.storage.adapters.activate(tenant, name, version, row.generation, canary);
     if (moved === null) throw lostRace(this.get(tenant, name));
-    this.pins.refresh();
+    this.refreshBoards();
     return this.summaryOf(moved, false);
   }
 
@@ -179,7 +184,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.catalogue.owned(tenant, name);
     const row = this.storage.adapters.setPlacement(tenant, name, placement);
     if (row === null) throw adapterNotFound();
-    this.pins.refresh();
+    this.refreshBoards();
     return this.summaryOf(row, false);
   }
 
@@ -187,14 +192,14 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.catalogue.owned(tenant, name);
     const digests = this.storage.adapters.versions(tenant, name).flatMap(digestsOf);
     this.storage.adapters.removeAdapter(tenant, name);
-    this.pins.refresh();
+    this.refreshBoards();
     this.garbage.suspect(digests);
   }
 
   removeVersion(tenant: TenantId, name: AdapterName, version: number): void {
     const row = this.catalogue.requireVersion(this.catalogue.owned(tenant, name), version);
     this.storage.adapters.removeVersion(tenant, name, version);
-    this.pins.refresh();
+    this.refreshBoards();
     this.garbage.suspect(digestsOf(row));
   }
 
@@ -214,8 +219,14 @@ class StoredAdapterRegistry implements AdapterRegistry {
     await this.blobChanges.settled();
   }
 
-  private published({ row, created }: Publication): { readonly version: AdapterVersion; readonly created: boolean } {
+  /** After every change of a pointer, a pin or a mode. */
+  private refreshBoards(): void {
     this.pins.refresh();
+    this.placements.refresh();
+  }
+
+  private published({ row, created }: Publication): { readonly version: AdapterVersion; readonly created: boolean } {
+    this.refreshBoards();
     return { version: versionOf(row), created };
   }
 

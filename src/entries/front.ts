@@ -149,6 +149,8 @@ async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters'>): Pr
     maxRank: settings.adapterMaxRank,
     maxFileBytes: settings.uploadMaxBytes,
     importFolder: settings.adapterImportDir,
+    servesMerged: settings.mergedMax > 0,
+    onPlacements: (placements) => engine.client.place(placements),
     onPins: (digests) => engine.client.pin(digests),
     logger,
   });

@@ -3,7 +3,7 @@ import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 import { byFileName } from './adapter-files.ts';
 import { noDiskSync } from './disk-sync.ts';
 import { openFileBlobStore } from './file-blob-store.ts';
-import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, KeyRow, KeyStore, NamePage, Storage } from './ports.ts';
+import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, KeyRow, KeyStore, NamePage, PlacedVersion, Storage } from './ports.ts';
 
 /** Rows vanish with the process; blobs lie below `blobRoot`, whose leftovers of earlier processes are no blobs of this one's rows. */
 export function openMemoryStorage(blobRoot: string): Storage {
@@ -56,12 +56,22 @@ class MemoryAdapterStore implements AdapterStore {
   }
 
   pinnedVersions(): readonly AdapterVersionRow[] {
-    return [...this.entries.values()]
+    return this.sorted()
       .filter(({ row }) => row.pinned)
-      .toSorted((left, right) => (keyOf(left.row.tenant, left.row.name) < keyOf(right.row.tenant, right.row.name) ? -1 : 1))
-      .flatMap(({ row, versions }) =>
-        [...versions.values()].filter(({ version }) => version === row.activeVersion || version === row.canary?.version),
-      );
+      .flatMap(servedVersions);
+  }
+
+  placedVersions(): readonly PlacedVersion[] {
+    return this.sorted().flatMap((entry) => {
+      const { mode } = entry.row;
+      return mode === 'auto' ? [] : servedVersions(entry).map((row) => ({ row, mode }));
+    });
+  }
+
+  private sorted(): readonly MemoryAdapter[] {
+    return [...this.entries.values()].toSorted((left, right) =>
+      keyOf(left.row.tenant, left.row.name) < keyOf(right.row.tenant, right.row.name) ? -1 : 1,
+    );
   }
 
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null {
@@ -134,6 +144,10 @@ class MemoryAdapterStore implements AdapterStore {
 
 function keyOf(tenant: TenantId, name: AdapterName): string {
   return `${tenant}/${name}`;
+}
+
+function servedVersions({ row, versions }: MemoryAdapter): readonly AdapterVersionRow[] {
+  return [...versions.values()].filter(({ version }) => version === row.activeVersion || version === row.canary?.version);
 }
 
 function newEntry(tenant: TenantId, name: AdapterName): MemoryAdapter {

@@ -53,6 +53,11 @@ export interface AdapterRow {
   readonly mode: 'auto' | 'side' | 'merged';
 }
 
+export interface PlacedVersion {
+  readonly row: AdapterVersionRow;
+  readonly mode: 'side' | 'merged';
+}
+
 export interface AdapterStore {
   /** Inserts the version (number chosen here) and, if asked, moves the pointer, in one transaction. Durable on return. */
   addVersion(row: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow;
@@ -63,6 +68,8 @@ export interface AdapterStore {
   activeVersions(tenant: TenantId, range?: { readonly after: string; readonly through: string }): readonly AdapterVersionRow[];
   /** Active versions and canaries of the pinned adapters of all tenants, by tenant, name and version. */
   pinnedVersions(): readonly AdapterVersionRow[];
+  /** The same of adapters with a mode other than `auto`, with that mode. */
+  placedVersions(): readonly PlacedVersion[];
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null;
   /** Ascending. */
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersionRow[];

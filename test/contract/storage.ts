@@ -101,6 +101,25 @@ function describePointer(storage: () => Storage): void {
     expect(row).toMatchObject({ pinned: true, mode: 'merged', generation: 1 });
     expect(storage().adapters.setPlacement(ACME, CLERK, { pinned: true })).toBeNull();
   });
+
+  it('names the versions in use of placed adapters, with their mode', () => {
+    const placed = (): readonly string[] =>
+      storage()
+        .adapters.placedVersions()
+        .map(({ row, mode }) => `${row.name}@${row.version} ${mode}`);
+    storage().adapters.addVersion(versionRow(ACME, POET, 'one'), { activate: true });
+    storage().adapters.addVersion(versionRow(ACME, CLERK, 'two'), { activate: true });
+    storage().adapters.addVersion(versionRow(ACME, POET, 'three'), { activate: false });
+    expect(placed()).toEqual([]);
+    storage().adapters.setPlacement(ACME, POET, { mode: 'merged' });
+    storage().adapters.setPlacement(ACME, CLERK, { mode: 'side' });
+    expect(placed()).toEqual([`${CLERK}@1 side`, `${POET}@1 merged`]);
+    const { generation } = storage().adapters.adapter(ACME, POET) ?? { generation: 0 };
+    storage().adapters.activate(ACME, POET, 2, generation, { version: 1, share: 0.5 });
+    expect(placed()).toEqual([`${CLERK}@1 side`, `${POET}@1 merged`, `${POET}@2 merged`]);
+    storage().adapters.setPlacement(ACME, POET, { mode: 'auto' });
+    expect(placed()).toEqual([`${CLERK}@1 side`]);
+  });
 }
 
 function describeRemoval(storage: () => Storage): void {

@@ -107,6 +107,7 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
     weights,
     maxRank: 64,
     importFolder: options.importFolder ?? null,
+    onPlacements: (placements) => client.place(placements),
     onPins: (digests) => client.pin(digests),
   });
   const log: string[] = [];

@@ -7,7 +7,6 @@ import { type CompiledModel, ensureCompiled, type ModelPackage, openModelPackage
 import { fixtureAdapter } from '../support/adapter-files.ts';
 import { casesOf, type ExpectedAnswer, readExpected } from '../support/expected.ts';
 import { mergedFormsOf, packFixture, type PackedFixture } from '../support/merged-forms.ts';
-import { realModelFolder } from '../support/real-model.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { importTinyModel } from '../support/tiny-model.ts';
 import { LOGPROB_FP32 } from '../support/tolerances.ts';

@@ -64,6 +64,11 @@ function queries(database: Database.Database) {
        JOIN adapter_versions v ON v.tenant = a.tenant AND v.name = a.name AND v.version IN (a.active_version, a.canary_version)
        WHERE a.pinned = 1 ORDER BY a.tenant, a.name, v.version`,
     ),
+    selectPlacedVersions: database.prepare<[], StoredVersion & { readonly mode: 'side' | 'merged' }>(
+      `SELECT ${VERSION_COLUMNS}, a.mode FROM adapters a
+       JOIN adapter_versions v ON v.tenant = a.tenant AND v.name = a.name AND v.version IN (a.active_version, a.canary_version)
+       WHERE a.mode <> 'auto' ORDER BY a.tenant, a.name, v.version`,
+    ),
     selectVersion: database.prepare<[VersionKey], StoredVersion>(
       `SELECT ${VERSION_COLUMNS} FROM adapter_versions v WHERE ${THIS_ADAPTER} AND version = @version`,
     ),

@@ -69,6 +69,10 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX adapters_pinned ON adapters (pinned) WHERE pinned = 1;
     `,
   },
+  {
+    name: 'an index of placements',
+    sql: `CREATE INDEX adapters_placed ON adapters (mode) WHERE mode <> 'auto';`,
+  },
 ];
 
 /**

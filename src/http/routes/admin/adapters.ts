@@ -15,6 +15,13 @@ const Residency = Type.Object({
   active: Type.Boolean(),
   canary: Type.Boolean(),
   leases: Type.Integer({ description: 'Requests that hold this version now' }),
+  residency: Type.Union([Type.Literal('merged'), Type.Literal('side'), Type.Literal('disk')], {
+    description: 'Merged into weights of its own, in host memory to be applied beside the base, or on disk alone',
+  }),
+  merging: Type.Union([Type.String(), Type.Null()], {
+    description: 'On its way to or from being merged: preparing, prepared, loading, merged, retiring or failed; null: neither',
+  }),
+  merged_bytes: Type.Integer({ description: 'Of merged weights in memory' }),
   resident: Type.Boolean({ description: 'In host memory of the engine' }),
   resident_bytes: Type.Integer(),
   pinned: Type.Boolean({ description: 'Stays in host memory without a request' }),
@@ -48,13 +55,18 @@ function registerInspection(app: App, services: AppServices): void {
 }
 
 function residencyOf(services: AppServices, summary: AdapterSummary, version: AdapterVersion): Residency {
-  const resident = services.engine.stats()?.adapters.find((entry) => entry.digest === version.digest);
+  const stats = services.engine.stats();
+  const resident = stats?.adapters.find((entry) => entry.digest === version.digest);
+  const merged = stats?.merged.find((entry) => entry.digest === version.digest);
   return {
     version: version.version,
     digest: version.digest,
     active: summary.active?.version === version.version,
     canary: summary.canary?.version === version.version,
     leases: services.adapters.leaseCount(version.digest),
+    residency: merged?.phase === 'merged' ? 'merged' : resident === undefined ? 'disk' : 'side',
+    merging: merged?.phase ?? null,
+    merged_bytes: merged?.bytes ?? 0,
     resident: resident !== undefined,
     resident_bytes: resident?.bytes ?? 0,
     pinned: resident?.pinned ?? false,
@@ -102,6 +114,9 @@ function registerPlacement(app: App, services: AppServices): void {
   const schema = {
     tags,
     summary: 'Keep an adapter in memory, or choose how it is applied',
+    description:
+      'Mode merged: its rows run over weights of their own, without the cost of a side path, once those are made; requests are served beside ' +
+      'the base until then. side: never. auto: by measured cost. At most mergedMax adapters are merged at a time.',
     params: NameParams,
     body: Type.Object(
       {
