@@ -72,7 +72,10 @@ function changedGroups(graph: Graph): ReadonlySet<string> {
  * Groups that an adapter changed take int8 blocks where the base's precision would swallow a small change or was calibrated for the weights
  * of the base: four bits, and integers with one scale a row, smoothing with them.
  */
-function passList({ precision, rowWise: chosen = new Map(), lora, kv = 'fp32' }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
+function passList(
+  { precision, rowWise: chosen = new Map(), lora, kv = 'fp32' }: CompileOptions,
+  changed: ReadonlySet<string>,
+): readonly Pass[] {
   const rowWise: RowWise = new Map([...chosen].filter(([group]) => !changed.has(group)));
   return [
     fuseProjections,

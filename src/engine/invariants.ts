@@ -47,7 +47,8 @@ function* merges({ mergedDigests, mergedMax, running }: EngineSnapshot): Iterabl
   if (mergedDigests.size > mergedMax) yield `${mergedDigests.size} adapters are merged, at most ${mergedMax} may be`;
   for (const { id, row, adapterDigest, isMergedOnly } of running) {
     const merged = row?.merged ?? null;
-    if (merged !== null && merged !== adapterDigest) yield `request ${id} is computed by merged adapter ${merged}, its own is ${adapterDigest}`;
+    if (merged !== null && merged !== adapterDigest)
+      yield `request ${id} is computed by merged adapter ${merged}, its own is ${adapterDigest}`;
     if (merged !== null && !mergedDigests.has(merged)) yield `request ${id} is computed by adapter ${merged}, which is not merged`;
     if (merged === null && isMergedOnly) yield `request ${id} is computed beside the base, its adapter has no side path`;
   }

@@ -17,7 +17,9 @@ import type { EngineState } from './state.ts';
 export function joinWaiting(state: EngineState, loaded: () => void): void {
   startLoads(state, loaded);
   while (state.running.size < state.limits.maxBatch) {
-    const ready = [...state.waiting].filter((sequence) => sequence.phase === 'ready' && !awaitsMask(sequence) && !state.merging.awaitsMerge(sequence));
+    const ready = [...state.waiting].filter(
+      (sequence) => sequence.phase === 'ready' && !awaitsMask(sequence) && !state.merging.awaitsMerge(sequence),
+    );
     const next = nextToAdmit(ready, state.groupTurns);
     if (next === null || !hasTimeFor(state, next, ready.length) || !admit(state, next)) return;
   }

@@ -18,7 +18,8 @@ const LONGEST_TICK_MS = 1000;
 /** Of adapters placed as merged, so many are looked at before each step. */
 const MAX_PLACED = 64;
 
-const MERGES_NONE = 'the adapter replaces whole tensors of the base, which only a merged model can hold, and this server merges none (mergedMax is 0)';
+const MERGES_NONE =
+  'the adapter replaces whole tensors of the base, which only a merged model can hold, and this server merges none (mergedMax is 0)';
 
 /** One adapter that is merged, may become so, or was said to be. */
 interface Entry {

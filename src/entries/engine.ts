@@ -33,7 +33,10 @@ async function openForm(folder: string, precision: Precision, kv: KvPrecision): 
   return model;
 }
 
-async function openExecutor({ modelFolder, precision, prefillPrecision, kvPrecision, ...options }: EngineOptions, logger: Logger): Promise<ModelExecutor> {
+async function openExecutor(
+  { modelFolder, precision, prefillPrecision, kvPrecision, ...options }: EngineOptions,
+  logger: Logger,
+): Promise<ModelExecutor> {
   const model = await openForm(modelFolder, precision, kvPrecision);
   const mergedForms = new MergedForms({
     folder: options.mergedFolder,

@@ -16,7 +16,10 @@ export interface NativeSessionRequest {
 }
 
 /** Answers the pointer of the session. @throws Error with ONNX Runtime's message when the graph is not valid. */
-export function createNativeSession(library: OrtLibrary, { environment, path, config, profilePrefix, shared }: NativeSessionRequest): unknown {
+export function createNativeSession(
+  library: OrtLibrary,
+  { environment, path, config, profilePrefix, shared }: NativeSessionRequest,
+): unknown {
   using options = new NativeHandle('session options', library.create('CreateSessionOptions'), (pointer) =>
     library.call('ReleaseSessionOptions', pointer),
   );

@@ -3,7 +3,17 @@ import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 import { byFileName } from './adapter-files.ts';
 import { noDiskSync } from './disk-sync.ts';
 import { openFileBlobStore } from './file-blob-store.ts';
-import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, KeyRow, KeyStore, NamePage, PlacedVersion, Storage } from './ports.ts';
+import type {
+  AdapterRow,
+  AdapterStore,
+  AdapterVersionRow,
+  CanaryRow,
+  KeyRow,
+  KeyStore,
+  NamePage,
+  PlacedVersion,
+  Storage,
+} from './ports.ts';
 
 /** Rows vanish with the process; blobs lie below `blobRoot`, whose leftovers of earlier processes are no blobs of this one's rows. */
 export function openMemoryStorage(blobRoot: string): Storage {

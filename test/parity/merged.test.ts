@@ -33,7 +33,14 @@ class Subject {
       if (!found) throw new Error(`no fixture ${digest}`);
       return found.adapter;
     });
-    this.executor = createOrtExecutor({ model: compiled, mergedForms, threadCount: 2, allowSpinning: false, maxRows: 2, maxContext: CAPACITY });
+    this.executor = createOrtExecutor({
+      model: compiled,
+      mergedForms,
+      threadCount: 2,
+      allowSpinning: false,
+      maxRows: 2,
+      maxContext: CAPACITY,
+    });
   }
 
   async merge(path: string): Promise<PackedFixture> {

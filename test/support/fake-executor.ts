@@ -54,6 +54,7 @@ export class FakeExecutor implements ModelExecutor {
   onWork: (operation: 'addRow' | 'moveRow' | SessionCall['kind'], tokenCount: number, merged: boolean) => void = () => undefined;
   /** Asked before an adapter is prepared or loaded; what it answers is waited for. */
   onMerge: (operation: 'prepare' | 'load', digest: Digest) => Promise<void> = () => Promise.resolve();
+  moveCount = 0;
   readonly #prepared = new Set<Digest>();
   readonly merged = new Set<Digest>();
   readonly #rows = new Map<RowId, FakeRow>();
@@ -85,6 +86,7 @@ export class FakeExecutor implements ModelExecutor {
     if (adapterKeyOf(adapter) !== fake.adapterKey) throw new Error(`row ${row} is moved with another adapter`);
     this.#requireWay(adapter, merged);
     fake.merged = merged;
+    this.moveCount += 1;
     fake.history = fake.history.slice(0, usedPositions);
     this.onWork('moveRow', 0, merged !== null);
   }

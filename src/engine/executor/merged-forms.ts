@@ -48,7 +48,8 @@ export class MergedForms {
       // What is being made has a longer name, and belongs to the process that makes it.
       const isWhole = name.endsWith(this.#suffix);
       const digest = name.slice(0, name.indexOf('.')) as Digest;
-      const stays = (!isWhole && name.endsWith('.partial')) || (isWhole && kept < this.#options.keepCount && (await this.#options.isStored(digest)));
+      const stays =
+        (!isWhole && name.endsWith('.partial')) || (isWhole && kept < this.#options.keepCount && (await this.#options.isStored(digest)));
       if (!stays) await rm(join(this.#options.folder, name), { recursive: true, force: true });
       else if (isWhole) kept += 1;
     }

@@ -178,7 +178,10 @@ class OrtExecutor implements ModelExecutor {
   #decode(call: DecodeCall): Float32Array {
     const { vocabularySize } = this.shape;
     let logits: Float32Array = new Float32Array(0);
-    const lanes = this.#group({ capacity: call.capacity, merged: call.merged ?? null }).decode(call.rows, (count) => (logits = this.#logitsFor(count)));
+    const lanes = this.#group({ capacity: call.capacity, merged: call.merged ?? null }).decode(
+      call.rows,
+      (count) => (logits = this.#logitsFor(count)),
+    );
     if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
     const ordered = new Float32Array(this.#ordered.buffer, 0, lanes.length * vocabularySize);
     lanes.forEach((lane, index) =>

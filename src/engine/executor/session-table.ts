@@ -1,6 +1,13 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
 import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, Precision } from '../../models/index.ts';
-import { createSession, createSessionApart, mapWeights, type OrtEnvironment, type Session, type SharedWeights } from '../../runtime/index.ts';
+import {
+  createSession,
+  createSessionApart,
+  mapWeights,
+  type OrtEnvironment,
+  type Session,
+  type SharedWeights,
+} from '../../runtime/index.ts';
 
 export interface ChosenSession {
   readonly precision: Precision;

@@ -1,12 +1,13 @@
 // The weights of a base with an adapter merged in: tensors that the adapter changed under the names that its graph reads, all others as they are.
 import { originalTensor } from '../../architectures/index.ts';
+import { AppError } from '../../core/index.ts';
 import type { Checkpoint, CheckpointTensor } from '../checkpoint.ts';
 import type { ModelPackage } from '../model-package.ts';
 
 /** From a tensor's values in the base, float32 and row-major, to a fresh array of those in the merged model. */
 export type TensorMerge = (base: Float32Array) => Float32Array;
 
-/** Takes ownership of `base`. */
+/** Takes ownership of `base`. Reading throws AppError `generation_failed` where a merge gives what is no finite number. */
 export function mergedCheckpoint(base: Checkpoint, { description }: ModelPackage, merges: ReadonlyMap<string, TensorMerge>): Checkpoint {
   /** What the merge begins with where the base has no such tensor: a tied head is the embedding, a bias is zero. */
   async function original(name: string): Promise<CheckpointTensor> {
@@ -24,9 +25,11 @@ export function mergedCheckpoint(base: Checkpoint, { description }: ModelPackage
     if (!merge) throw new Error(`merging: the adapter does not change ${changed}`);
     const { shape, values } = await original(changed);
     const merged = merge(values);
-    if (merged.length !== values.length) throw new Error(`merging: ${changed} has ${values.length} values, its merge gave ${merged.length}`);
+    if (merged.length !== values.length)
+      throw new Error(`merging: ${changed} has ${values.length} values, its merge gave ${merged.length}`);
     const wrong = merged.findIndex((value) => !Number.isFinite(value));
-    if (wrong >= 0) throw new Error(`merging: value ${wrong} of ${changed} is ${merged[wrong]}, beyond what float32 holds`);
+    if (wrong >= 0)
+      throw new AppError('generation_failed', `value ${wrong} of its merged ${changed} is ${merged[wrong]}, expected a finite number`);
     return { shape, values: merged };
   };
   return {
