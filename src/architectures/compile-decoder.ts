@@ -40,6 +40,8 @@ export interface CompileOptions {
   readonly maxContext: number;
   /** Tensors of the checkpoint that an adapter changed, as in `BuildOptions`. */
   readonly changed?: ReadonlySet<string>;
+  /** Of the groups that it changed: int8 blocks when absent, or `base`, the base's own, to measure what that swallows. */
+  readonly changedPrecision?: 'int8' | 'base';
 }
 
 export interface CompiledDecoder {
@@ -53,7 +55,7 @@ export interface CompiledDecoder {
 export function compileDecoder(config: LlamaConfig, options: CompileOptions): CompiledDecoder {
   const { maxContext, changed = new Set() } = options;
   const graph = buildLlama(config, { maxContext, changed });
-  const reports = runPasses(graph, passList(options, changedGroups(graph)));
+  const reports = runPasses(graph, passList(options, options.changedPrecision === 'base' ? new Set() : changedGroups(graph)));
   return { graph, loraGroups: reports.flatMap(({ loraGroups = [] }) => loraGroups), reports };
 }
 

@@ -80,7 +80,10 @@ interface Happenings {
 
 const action = ({ faults: withFaults, merges: withMerges }: Happenings): fc.Arbitrary<Action> =>
   fc.oneof(
-    { weight: 4, arbitrary: shapeOf(withMerges ? MERGING_ADAPTERS : SIDE_ADAPTERS).map((value) => ({ kind: 'submit', shape: value }) as const) },
+    {
+      weight: 4,
+      arbitrary: shapeOf(withMerges ? MERGING_ADAPTERS : SIDE_ADAPTERS).map((value) => ({ kind: 'submit', shape: value }) as const),
+    },
     { weight: 1, arbitrary: fc.nat(30).map((index) => ({ kind: 'cancel', index }) as const) },
     { weight: 5, arbitrary: fc.integer({ min: 1, max: 25 }).map((count) => ({ kind: 'steps', count }) as const) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('load' as const), index: fc.nat(2), succeeds: fc.constant(true) }) },

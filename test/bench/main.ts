@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
@@ -12,6 +13,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   speed: benchSpeed,
   load: benchLoad,
   'long-prompt': benchLongPrompt,
+  merged: benchMerged,
 };
 
 const OPTIONS = {
@@ -29,6 +31,7 @@ Parts (all of them when none is named):
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
   long-prompt  what a long prompt does to the rows that decode beside it
+  merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
 Options of speed:
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})

@@ -62,6 +62,8 @@ export interface MergeTarget {
   readonly kv: KvPrecision;
   /** Checkpoint tensor → its merge, for every tensor that the adapter changes. */
   readonly merges: ReadonlyMap<string, TensorMerge>;
+  /** As in `CompileOptions`. */
+  readonly changedPrecision?: 'int8' | 'base';
 }
 
 /**
@@ -84,7 +86,12 @@ export async function makeMergedForm(model: ModelPackage, target: MergeTarget, f
   }
 }
 
-async function writeForm(model: ModelPackage, { precision, kv, merges }: MergeTarget, base: CompiledModel, folder: string): Promise<void> {
+async function writeForm(
+  model: ModelPackage,
+  { precision, kv, merges, changedPrecision = 'int8' }: MergeTarget,
+  base: CompiledModel,
+  folder: string,
+): Promise<void> {
   const rowWise = precision === 'w8a8' ? await calibratedRowWise(model) : undefined;
   const { graph } = compileDecoder(model.config, {
     precision: precision === 'w8a8' ? 'int8' : precision,
@@ -93,6 +100,7 @@ async function writeForm(model: ModelPackage, { precision, kv, merges }: MergeTa
     kv,
     maxContext: model.config.maxContext,
     changed: new Set(merges.keys()),
+    changedPrecision,
   });
   const [shared, own] = sharedAndOwn(storedWeights(graph), base);
   await using checkpoint = mergedCheckpoint(await model.openCheckpoint(), model, merges);
