@@ -79,7 +79,7 @@ export class Merging {
     const demand = demandOf(state);
     this.#account(state, demand);
     if (this.#entries.size === 0) return;
-    for (const sequence of [...state.waiting]) if (sequence.isMergedOnly) this.#failUnmergeable(state, sequence);
+    for (const sequence of state.waiting) if (sequence.isMergedOnly) this.#failUnmergeable(state, sequence);
     const nowMs = state.dependencies.clock.monotonic();
     const next = (): MergeStep | null =>
       nextMergeStep(
@@ -117,18 +117,24 @@ export class Merging {
     const nowMs = state.dependencies.clock.monotonic();
     const elapsedMs = Math.min(LONGEST_TICK_MS, nowMs - (this.#lastTickMs ?? nowMs));
     this.#lastTickMs = nowMs;
-    for (const { isMergedOnly, request } of state.waiting)
-      if (isMergedOnly && request.adapterDigest !== null) this.#entry(request.adapterDigest).mergedOnly = true;
     const rows = gainRows(state);
-    if (this.mergedMax > 0) for (const { adapterDigest } of rows) if (adapterDigest !== null) this.#entry(adapterDigest).lastUsedMs = nowMs;
+    this.#note(state, rows, nowMs);
     for (const entry of this.#entries.values()) {
       const count = demand.get(entry.digest) ?? 0;
       const placement = this.#placementOf(entry.digest);
-      if (entry.failure !== null && entry.failure.untilMs <= nowMs) forgive(entry);
-      entry.waitedMs = entry.mergedOnly && entry.phase !== 'merged' && count > 0 ? entry.waitedMs + elapsedMs : 0;
+      forgive(entry, nowMs);
+      entry.waitedMs = isKeptWaiting(entry, count) ? entry.waitedMs + elapsedMs : 0;
       if (rows.length > 0) judge(entry, placement, splitRatio(state.decodeCosts, entry.digest, rows), elapsedMs);
       if (isIdle(entry) && placement !== 'merged' && count === 0) this.#entries.delete(entry.digest);
     }
+  }
+
+  /** Who has rows, and who waits without another way. */
+  #note({ waiting }: EngineState, rows: readonly GainRow[], nowMs: number): void {
+    for (const { isMergedOnly, request } of waiting)
+      if (isMergedOnly && request.adapterDigest !== null) this.#entry(request.adapterDigest).mergedOnly = true;
+    if (this.mergedMax === 0) return;
+    for (const { adapterDigest } of rows) if (adapterDigest !== null) this.#entry(adapterDigest).lastUsedMs = nowMs;
   }
 
   #placementOf(digest: Digest): Placement {
@@ -202,7 +208,7 @@ export class Merging {
 
   /** Rows whose way has changed move, as many as fit between two decode calls; at least one does. */
   #moveRows(state: EngineState): void {
-    for (const sequence of [...state.running.values()]) {
+    for (const sequence of state.running.values()) {
       const { row } = sequence;
       const way = this.wayOf(sequence);
       if (row === null || row.merged === way) continue;
@@ -238,7 +244,13 @@ function judge(entry: Entry, placement: Placement, ratio: number | null, elapsed
   else if (ratio !== null && ratio >= LEAVE_RATIO) entry.serves = false;
 }
 
-function forgive(entry: Entry): void {
+function isKeptWaiting({ mergedOnly, phase }: Entry, demand: number): boolean {
+  return mergedOnly && phase !== 'merged' && demand > 0;
+}
+
+/** A merge that failed is tried again after a while. */
+function forgive(entry: Entry, nowMs: number): void {
+  if (entry.failure === null || entry.failure.untilMs > nowMs) return;
   entry.failure = null;
   entry.phase = 'side';
 }

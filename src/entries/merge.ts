@@ -35,8 +35,7 @@ async function main(): Promise<void> {
     await merge(JSON.parse(process.argv[2] ?? '{}') as MergingOptions);
     parent.send({ kind: 'done' });
   } catch (error) {
-    if (!isAppError(error)) console.error(describeError(error));
-    parent.send({ kind: 'failed', message: isAppError(error) ? error.message : 'its merged weights could not be made' });
+    parent.send({ kind: 'failed', isForUsers: isAppError(error), message: describeError(error) });
     process.exitCode = 1;
   }
   parent.close();

@@ -12,7 +12,10 @@ export interface MergingOptions extends Pick<EngineOptions, 'modelFolder' | 'pre
   readonly folder: string;
 }
 
-export type FromMerging = { readonly kind: 'done' } | { readonly kind: 'failed'; readonly message: string };
+export type FromMerging =
+  | { readonly kind: 'done' }
+  /** A message that is not for users may name files of this machine. */
+  | { readonly kind: 'failed'; readonly isForUsers: boolean; readonly message: string };
 
 export type MergeMaker = (digest: Digest, folder: string) => Promise<void>;
 
@@ -34,7 +37,8 @@ export function childMerger({
       answer = message;
     });
     if (answer?.kind === 'done') return;
-    throw new AppError('generation_failed', answer?.message ?? `the merging process ${ending}`);
+    if (answer?.isForUsers === true) throw new AppError('generation_failed', answer.message);
+    throw new Error(answer?.message ?? `the merging process ${ending}`);
   };
 }
 

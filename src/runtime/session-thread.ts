@@ -49,7 +49,7 @@ function isTask(data: unknown): data is { readonly mark: string; readonly task: 
   return typeof data === 'object' && data !== null && 'mark' in data && data.mark === MARK;
 }
 
-function answer({ libraryPath, request }: SessionTask): Answer {
+function create({ libraryPath, request }: SessionTask): Answer {
   // Linux alone knows priorities of threads; elsewhere it would be that of the process.
   if (process.platform === 'linux') setPriority(NICENESS);
   try {
@@ -60,4 +60,4 @@ function answer({ libraryPath, request }: SessionTask): Answer {
 }
 
 const data: unknown = workerData;
-if (!isMainThread && isTask(data)) parentPort?.postMessage(answer(data.task));
+if (!isMainThread && isTask(data)) parentPort?.postMessage(create(data.task));

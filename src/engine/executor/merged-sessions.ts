@@ -58,7 +58,7 @@ export class MergedSessions {
   /** Then calls `rest`, which gives back what sessions are made from: at once, or when the last thread that makes one has ended. */
   dispose(rest: () => void): void {
     this.#disposed = true;
-    for (const digest of [...this.#sessions.keys()]) this.drop(digest);
+    for (const digest of this.#sessions.keys()) this.drop(digest);
     if (this.#creationCount === 0) rest();
     else void this.#creations.then(rest);
   }

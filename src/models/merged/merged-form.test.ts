@@ -77,7 +77,13 @@ describe('a merged form', () => {
       // One of the two is its own: [vocabulary, hidden] in float32.
       expect(form.bytes).toBe(model.config.vocabularySize * model.config.hiddenSize * 4);
     }
-    const { form } = await make('fp32', new Map([[weight, twice], ['lm_head.weight', twice]]));
+    const { form } = await make(
+      'fp32',
+      new Map([
+        [weight, twice],
+        ['lm_head.weight', twice],
+      ]),
+    );
     expect(form.bytes).toBe(2 * model.config.vocabularySize * model.config.hiddenSize * 4);
   });
 

@@ -26,11 +26,13 @@ export function stepTimes(
   tokenIds: readonly number[],
   { rowCount, pairs }: { readonly rowCount: number; readonly pairs: number },
 ): StepTimes {
+  const rowsFrom = (first: number): number[] => Array.from({ length: rowCount }, (_, index) => first + index);
   const groups: Record<keyof StepTimes, Group> = {
-    base: addRows(executor, 0, rowCount, null, null, tokenIds),
-    merged: addRows(executor, rowCount, rowCount, null, MERGED, tokenIds),
-    side: addRows(executor, 2 * rowCount, rowCount, adapter, null, tokenIds),
+    base: { rows: rowsFrom(0), merged: null },
+    merged: { rows: rowsFrom(rowCount), merged: MERGED },
+    side: { rows: rowsFrom(2 * rowCount), merged: null },
   };
+  for (const [kind, group] of Object.entries(groups)) addRows(executor, group, kind === 'side' ? adapter : null, tokenIds);
   const times = { base: [] as number[], merged: [] as number[], side: [] as number[] };
   const kinds = ['base', 'merged', 'side'] as const;
   let position = PROMPT_TOKENS;
@@ -54,18 +56,9 @@ export function stepTimes(
   return times;
 }
 
-function addRows(
-  executor: ModelExecutor,
-  first: number,
-  count: number,
-  adapter: PackedAdapter | null,
-  merged: typeof MERGED | null,
-  tokenIds: readonly number[],
-): Group {
-  const rows = Array.from({ length: count }, (_, index) => first + index);
+function addRows(executor: ModelExecutor, { rows, merged }: Group, adapter: PackedAdapter | null, tokenIds: readonly number[]): void {
   for (const row of rows) {
     executor.addRow(row, CAPACITY, adapter, merged);
     executor.run({ kind: 'prefill', row, tokenIds: tokenIds.slice(0, PROMPT_TOKENS), startPosition: 0, logits: 'none' });
   }
-  return { rows, merged };
 }

@@ -1,7 +1,8 @@
 // /admin/adapters: hot swap and rollback by compare-and-set, placement, and what is known of an adapter at run time.
 import { Type, type Static } from 'typebox';
 import type { AdapterSummary, AdapterVersion } from '../../../adapters/index.ts';
-import { AppError } from '../../../core/index.ts';
+import { AppError, type Digest } from '../../../core/index.ts';
+import type { EngineStats } from '../../../engine/index.ts';
 import { PROBLEMS } from '../../error-schemas.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
@@ -56,23 +57,32 @@ function registerInspection(app: App, services: AppServices): void {
 
 function residencyOf(services: AppServices, summary: AdapterSummary, version: AdapterVersion): Residency {
   const stats = services.engine.stats();
-  const resident = stats?.adapters.find((entry) => entry.digest === version.digest);
-  const merged = stats?.merged.find((entry) => entry.digest === version.digest);
   return {
     version: version.version,
     digest: version.digest,
     active: summary.active?.version === version.version,
     canary: summary.canary?.version === version.version,
     leases: services.adapters.leaseCount(version.digest),
-    residency: merged?.phase === 'merged' ? 'merged' : resident === undefined ? 'disk' : 'side',
+    ...placeOf(stats, version.digest),
+  };
+}
+
+/** Where the engine has an adapter now. */
+function placeOf(stats: EngineStats | null, digest: Digest) {
+  const resident = stats?.adapters.find((entry) => entry.digest === digest);
+  const merged = stats?.merged.find((entry) => entry.digest === digest);
+  const { bytes, pinned, hits, loadMs } = resident ?? { bytes: 0, pinned: false, hits: 0, loadMs: null };
+  const unmerged = resident === undefined ? 'disk' : 'side';
+  return {
+    residency: merged?.phase === 'merged' ? 'merged' : unmerged,
     merging: merged?.phase ?? null,
     merged_bytes: merged?.bytes ?? 0,
     resident: resident !== undefined,
-    resident_bytes: resident?.bytes ?? 0,
-    pinned: resident?.pinned ?? false,
-    hits: resident?.hits ?? 0,
-    load_ms: resident?.loadMs ?? null,
-  };
+    resident_bytes: bytes,
+    pinned,
+    hits,
+    load_ms: loadMs,
+  } as const;
 }
 
 function registerActivation(app: App, services: AppServices): void {
