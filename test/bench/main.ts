@@ -1,5 +1,6 @@
 // `npm run bench [part…] [-- options]`: measures on this machine, prints tables, writes JSON, tables and charts to results/.
 import { parseArgs } from 'node:util';
+import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
 import { benchMerged } from './merged/merged.ts';
@@ -12,6 +13,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   quality: benchQuality,
   speed: benchSpeed,
   load: benchLoad,
+  fleet: benchFleet,
   'long-prompt': benchLongPrompt,
   merged: benchMerged,
 };
@@ -30,6 +32,7 @@ Parts (all of them when none is named):
   quality      mean KL divergence of each precision from fp32, against its bound
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
+  fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
   merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 

@@ -35,12 +35,16 @@ export function adapterSource(adapters: readonly FakeAdapter[]): PackedAdapterSo
 
 /** A source whose loads stay open until `succeed` or `fail`. */
 export class HeldAdapterSource implements PackedAdapterSource {
-  readonly #adapters: ReadonlyMap<Digest, PackedAdapter>;
+  readonly #adapters: Map<Digest, PackedAdapter>;
   readonly #open = new Map<Digest, OpenLoad>();
   loadCount = 0;
 
   constructor(adapters: readonly FakeAdapter[]) {
     this.#adapters = new Map(adapters.map(({ digest, adapter }) => [digest, adapter]));
+  }
+
+  add({ digest, adapter }: FakeAdapter): void {
+    this.#adapters.set(digest, adapter);
   }
 
   load(digest: Digest): Promise<PackedAdapter> {

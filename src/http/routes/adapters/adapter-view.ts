@@ -71,27 +71,24 @@ export function versionView(version: AdapterVersion): VersionView {
   };
 }
 
-export function adapterView(summary: AdapterSummary): AdapterView {
-  const { active } = summary;
-  const staged = {
-    version: null,
-    digest: null,
-    bytes: null,
-    rank: null,
-    target_modules: [],
-    kind: null,
-    created_at: null,
-    merged_only: false,
-  };
+/** Field by field: lists are long, and an object that is spread out of parts gets a hidden class of its own. */
+export function adapterView({ name, active, canary, versionCount, pinned, mode, shared, etag }: AdapterSummary): AdapterView {
   return {
-    ...(active === null ? staged : versionView(active)),
-    name: summary.name,
-    canary: summary.canary,
-    version_count: summary.versionCount,
-    pinned: summary.pinned,
-    mode: summary.mode,
-    shared: summary.shared,
-    etag: summary.etag,
+    name,
+    version: active?.version ?? null,
+    digest: active?.digest ?? null,
+    bytes: active?.bytes ?? null,
+    rank: active?.rank ?? null,
+    target_modules: [...(active?.targetModules ?? [])],
+    kind: active?.kind ?? null,
+    created_at: active === null ? null : Math.floor(active.createdAtMs / 1000),
+    merged_only: active?.mergedOnly ?? false,
+    canary,
+    version_count: versionCount,
+    pinned,
+    mode,
+    shared,
+    etag,
   };
 }
 
