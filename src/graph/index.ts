@@ -10,11 +10,12 @@ export {
   type QuantisedPart,
   recipeKey,
   recipeShape,
+  recipeTensors,
   type RowPart,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';
-export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
