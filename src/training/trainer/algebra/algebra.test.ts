@@ -12,7 +12,6 @@ const products = new Products(environment);
 afterAll(() => {
   products[Symbol.dispose]();
   environment.dispose();
-  expect(liveHandleCount()).toBe(0);
 });
 
 function random(rows: number, columns: number, purpose = 'test'): Dense {
@@ -47,6 +46,16 @@ describe('products', () => {
     expect(largestDifference(products.multiply(transposed(left), right, 'left'), expected)).toBeLessThan(1e-13);
     expect(largestDifference(products.multiply(left, transposed(right), 'right'), expected)).toBeLessThan(1e-13);
     expect(() => products.multiply(left, left)).toThrow('product of 7 × 5 and 7 × 5');
+  });
+
+  it('leave no native object behind', () => {
+    const before = liveHandleCount();
+    {
+      using other = new Products(environment);
+      other.multiply(random(2, 2), random(2, 2));
+      expect(liveHandleCount()).toBe(before + 1);
+    }
+    expect(liveHandleCount()).toBe(before);
   });
 });
 
