@@ -15,8 +15,12 @@ export class Products implements Disposable {
   readonly #environment: OrtEnvironment;
   readonly #sessions = new Map<Transposing, Session>();
 
-  constructor(environment: OrtEnvironment) {
+  readonly #released: () => void;
+
+  /** @param released called when everything native here is gone. */
+  constructor(environment: OrtEnvironment, released: () => void = () => undefined) {
     this.#environment = environment;
+    this.#released = released;
   }
 
   /** left · right, leftᵀ · right or left · rightᵀ. */
@@ -40,6 +44,7 @@ export class Products implements Disposable {
   [Symbol.dispose](): void {
     for (const session of this.#sessions.values()) session.dispose();
     this.#sessions.clear();
+    this.#released();
   }
 
   #session(transposing: Transposing): Session {
