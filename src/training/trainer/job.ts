@@ -142,10 +142,10 @@ async function beginning(
     const values = await readAdapter(initialAdapter, hyperparameters.lora, targets);
     return values.map((site) => ({ ...site, changesBase: false }));
   }
-  const needsGradients = hyperparameters.lora.init === 'lora_ga';
-  const gradients = needsGradients ? await ports.openGradients({ ...order, basePrecision: hyperparameters.basePrecision }) : null;
+  const { init } = hyperparameters.lora;
+  const gradients = init === 'lora_ga' ? await ports.openGradients({ ...order, basePrecision: hyperparameters.basePrecision }) : null;
   try {
-    using products = ports.openProducts(order.threadCount);
+    using products = init === 'lora_ga' || init === 'pissa' ? ports.openProducts(order.threadCount) : null;
     return await initialValues(hyperparameters, targets, {
       weights: base.weights,
       products,

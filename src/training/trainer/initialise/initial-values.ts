@@ -3,7 +3,7 @@ import type { BaseWeights } from '../../../models/index.ts';
 import type { Hyperparameters } from '../../hyperparameters.ts';
 import type { InitialValues, Factors } from '../adapter/trained-site.ts';
 import type { Products } from '../algebra/products.ts';
-import { randomStream } from '../random.ts';
+import { type RandomStream, randomStream } from '../random.ts';
 import type { TargetSite } from '../sites.ts';
 import { columnNorms, rowNorms } from './magnitude.ts';
 import { plainFactors } from './plain-factors.ts';
@@ -11,7 +11,8 @@ import { loraGaFactors, pissaFactors } from './singular-factors.ts';
 
 export interface InitialSources {
   readonly weights: Pick<BaseWeights, 'readWeight'>;
-  readonly products: Products;
+  /** For PiSSA and LoRA-GA; null: there is none, since the init needs none. */
+  readonly products: Products | null;
   /** Calls back with dL/dW [out, in] of each of the sites, by id. */
   readonly gradients: (sites: readonly string[], take: (site: string, gradient: Float32Array) => void) => void;
   /** Called between places: lets messages in, and may throw to end the work. */
@@ -25,31 +26,45 @@ export interface InitialSources {
 export async function initialValues(
   { lora, seed }: Pick<Hyperparameters, 'lora' | 'seed'>,
   targets: readonly TargetSite[],
-  { weights, products, gradients, turn }: InitialSources,
+  sources: InitialSources,
 ): Promise<readonly InitialValues[]> {
-  const fromGradients = new Map<string, Factors>();
-  const stream = (target: TargetSite) => randomStream(seed, `initial ${target.site.module}`);
-  if (lora.init === 'lora_ga') {
-    const linears = new Map(targets.filter(isMultiplied).map((target) => [target.site.id, target]));
-    gradients([...linears.keys()], (id, gradient) => {
-      const target = linears.get(id);
-      if (target) fromGradients.set(id, loraGaFactors(products, gradient, target, stream(target)));
-    });
-  }
+  const stream = (target: TargetSite): RandomStream => randomStream(seed, `initial ${target.site.module}`);
+  const fromGradients = lora.init === 'lora_ga' ? gradientFactors(targets.filter(isMultiplied), sources, stream) : null;
   const initial: InitialValues[] = [];
   for (const target of targets) {
-    await turn();
-    const { site } = target;
-    const changesBase = (lora.init === 'pissa' || lora.init === 'lora_ga') && isMultiplied(target);
-    const weight = lora.useDora || (changesBase && lora.init === 'pissa') ? await weights.readWeight(site.module) : null;
-    const factors =
-      fromGradients.get(site.id) ??
-      (changesBase && weight !== null
-        ? pissaFactors(products, weight, target, stream(target))
-        : plainFactors(target, lora.init === 'gaussian' ? 'gaussian' : 'default', stream(target)));
-    initial.push({ ...factors, target, changesBase, magnitude: lora.useDora && weight !== null ? norms(target, weight) : null });
+    await sources.turn();
+    const isPissa = lora.init === 'pissa' && isMultiplied(target);
+    const weight = lora.useDora || isPissa ? await sources.weights.readWeight(target.site.module) : null;
+    const changing = isPissa && weight !== null ? pissaFactors(productsOf(sources), weight, target, stream(target)) : null;
+    const singular = changing ?? fromGradients?.get(target.site.id) ?? null;
+    initial.push({
+      ...(singular ?? plainFactors(target, lora.init === 'gaussian' ? 'gaussian' : 'default', stream(target))),
+      target,
+      changesBase: singular !== null,
+      magnitude: lora.useDora && weight !== null ? norms(target, weight) : null,
+    });
   }
   return initial;
+}
+
+function gradientFactors(
+  targets: readonly TargetSite[],
+  sources: InitialSources,
+  stream: (target: TargetSite) => RandomStream,
+): ReadonlyMap<string, Factors> {
+  const byId = new Map(targets.map((target) => [target.site.id, target]));
+  const factors = new Map<string, Factors>();
+  sources.gradients([...byId.keys()], (id, gradient) => {
+    const target = byId.get(id);
+    if (target) factors.set(id, loraGaFactors(productsOf(sources), gradient, target, stream(target)));
+  });
+  if (factors.size !== byId.size) throw new Error(`gradients came for ${factors.size} places of ${byId.size}`);
+  return factors;
+}
+
+function productsOf({ products }: InitialSources): Products {
+  if (products === null) throw new Error('this init needs products');
+  return products;
 }
 
 function isMultiplied({ site }: TargetSite): boolean {
