@@ -35,16 +35,16 @@ export async function initialValues(
     await sources.turn();
     const isPissa = lora.init === 'pissa' && isMultiplied(target);
     const weight = lora.useDora || isPissa ? await sources.weights.readWeight(target.site.module) : null;
-    const changing = isPissa && weight !== null ? pissaFactors(productsOf(sources), weight, target, stream(target)) : null;
-    const singular = changing ?? fromGradients?.get(target.site.id) ?? null;
-    initial.push({
-      ...(singular ?? plainFactors(target, lora.init === 'gaussian' ? 'gaussian' : 'default', stream(target))),
-      target,
-      changesBase: singular !== null,
-      magnitude: lora.useDora && weight !== null ? norms(target, weight) : null,
-    });
+    const singular = isPissa ? pissaOf(target, weight, sources, stream(target)) : (fromGradients?.get(target.site.id) ?? null);
+    const factors = singular ?? plainFactors(target, lora.init === 'gaussian' ? 'gaussian' : 'default', stream(target));
+    initial.push({ ...factors, target, changesBase: singular !== null, magnitude: lora.useDora ? norms(target, weight) : null });
   }
   return initial;
+}
+
+function pissaOf(target: TargetSite, weight: Float32Array | null, sources: InitialSources, stream: RandomStream): Factors {
+  if (weight === null) throw new Error('PiSSA needs the weight');
+  return pissaFactors(productsOf(sources), weight, target, stream);
 }
 
 function gradientFactors(
@@ -71,6 +71,7 @@ function isMultiplied({ site }: TargetSite): boolean {
   return site.kind !== 'embedding';
 }
 
-function norms({ site }: TargetSite, weight: Float32Array): Float32Array {
+function norms({ site }: TargetSite, weight: Float32Array | null): Float32Array {
+  if (weight === null) throw new Error('a magnitude needs the weight');
   return site.kind === 'embedding' ? columnNorms(weight, site.outFeatures) : rowNorms(weight, site.outFeatures);
 }
