@@ -10,6 +10,8 @@ import { frozenSites } from './frozen-sites.ts';
 import { addGradient, type GradientPart, SiteTensors } from './site-tensors.ts';
 import { buildTrainingGraph, LOSS_OUTPUT, type TrainingGraphOptions } from './training-graph.ts';
 
+type BaseGraphOptions = Pick<TrainingGraphOptions, 'config' | 'sites' | 'basePrecision'>;
+
 /** What a run is for: each is a graph of its own. */
 type Purpose = 'train' | 'train-with-dropout' | 'evaluate';
 
@@ -22,7 +24,7 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
     const base = openBaseSessions(compiled, options.threadCount);
     return new Computation(
       base,
-      { config: model.config, sites: options.sites },
+      { config: model.config, sites: options.sites, basePrecision: options.basePrecision },
       (inputs) => new SiteTensors(base.environment, inputs, frozen),
     );
   } finally {
@@ -37,21 +39,17 @@ interface Prepared {
 
 class Computation implements TrainingComputation {
   readonly #base: BaseSessions;
-  readonly #graph: Pick<TrainingGraphOptions, 'config' | 'sites'>;
+  readonly #graph: BaseGraphOptions;
   readonly #tensors: SiteTensors;
   readonly #scratch = new Map<string, { readonly values: Float32Array; readonly tensor: Tensor }>();
   readonly #prepared = new Map<Purpose, Prepared>();
   readonly #channels = new Map<number, Tensor>();
 
-  constructor(
-    base: BaseSessions,
-    graph: Pick<TrainingGraphOptions, 'config' | 'sites'>,
-    makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors,
-  ) {
+  constructor(base: BaseSessions, graph: BaseGraphOptions, makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors) {
     this.#base = base;
     this.#graph = graph;
     // The sites' inputs are the same in every graph.
-    const { siteInputs } = buildTrainingGraph({ ...graph, dropout: false, gradients: false });
+    const { siteInputs } = buildTrainingGraph({ ...graph, dropout: false, gradients: false, recomputedLayers: 0 });
     this.#tensors = makeTensors(siteInputs);
   }
 
@@ -130,8 +128,14 @@ class Computation implements TrainingComputation {
     const known = this.#prepared.get(purpose);
     if (known) return known;
     const gradients = purpose !== 'evaluate';
-    const { graph, siteInputs } = buildTrainingGraph({ ...this.#graph, dropout: purpose === 'train-with-dropout', gradients });
+    const { graph, siteInputs } = buildTrainingGraph({
+      ...this.#graph,
+      dropout: purpose === 'train-with-dropout',
+      gradients,
+      recomputedLayers: Number(process.env.RECOMPUTE ?? 0),
+    });
     const binding = this.#base.open(graph).createBinding();
+    this.#base.bindRowNumbers(graph, binding);
     const prepared = { binding, siteInputs };
     for (const [name, tensor] of this.#tensors.fixed) if (graph.inputs.some((input) => input.name === name)) binding.input(name, tensor);
     if (gradients) for (const part of this.#tensors.gradients) this.#bindScratch(binding, part);
