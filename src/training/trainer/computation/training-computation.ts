@@ -1,10 +1,10 @@
 // The port's computation: graphs of forward and backward over one base, made when they are first needed, run on one micro-batch a call.
 import type { SiteInputs } from '../../../graph/index.ts';
 import { ensureCompiled, openModelPackage } from '../../../models/index.ts';
-import { type Binding, createTensor, type OrtEnvironment, type Tensor, type TensorData } from '../../../runtime/index.ts';
+import { type Binding, createTensor, type OrtEnvironment, type Tensor } from '../../../runtime/index.ts';
 import type { ComputationOptions, Dropout, LossSum, TrainingComputation, TrainingExample } from '../ports.ts';
 import { type BaseSessions, openBaseSessions } from './base-session.ts';
-import { type Batch, type HeadCounts, makeBatch } from './batch.ts';
+import { type Batch, batchInputs, type HeadCounts, makeBatch } from './batch.ts';
 import { channelNumbers, dropThreshold, tokenNumbers } from './dropout.ts';
 import { frozenSites } from './frozen-sites.ts';
 import { addGradient, type GradientPart, SiteTensors } from './site-tensors.ts';
@@ -192,22 +192,4 @@ class Computation implements TrainingComputation {
     this.#channels.set(count, known);
     return known;
   }
-}
-
-type BatchInput = readonly [string, 'int64' | 'float32', readonly number[], TensorData];
-
-function batchInputs(batch: Batch): readonly BatchInput[] {
-  const { rowCount, length, tokenCount, supervisedCount } = batch;
-  const heads = (indices: BigInt64Array): number => indices.length / Math.max(1, rowCount * length);
-  return [
-    ['input_ids', 'int64', [tokenCount], batch.inputIds],
-    ['unpack.queries', 'int64', [rowCount, heads(batch.unpackQueries), length], batch.unpackQueries],
-    ['unpack.keys', 'int64', [rowCount, heads(batch.unpackKeys), length], batch.unpackKeys],
-    ['pack.queries', 'int64', [batch.packQueries.length / 3, 3], batch.packQueries],
-    ['pack.keys', 'int64', [batch.packKeys.length / 3, 3], batch.packKeys],
-    ['mask', 'float32', [rowCount, 1, length, length], batch.mask],
-    ['supervised', 'int64', [supervisedCount], batch.supervised],
-    ['supervised.inverse', 'int64', [tokenCount], batch.supervisedInverse],
-    ['targets', 'int64', [supervisedCount], batch.targets],
-  ];
 }
