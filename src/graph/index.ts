@@ -4,8 +4,11 @@ export {
   type DifferentiateOptions,
   type Inverse,
   type Inverses,
+  type KeptValue,
+  keptValues,
   recompute,
   scheduleBackward,
+  valueBytes,
 } from './autodiff/index.ts';
 export { type Attribute, type Attributes, float, int, ints } from './ir/attributes.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';

@@ -7,13 +7,9 @@ import { type BaseSessions, openBaseSessions } from './base-session.ts';
 import { type Batch, batchInputs, type HeadCounts, makeBatch } from './batch.ts';
 import { channelNumbers, dropThreshold, tokenNumbers } from './dropout.ts';
 import { frozenSites } from './frozen-sites.ts';
+import { type Prepared, PreparedGraphs, type PreparedGraphsOptions, type Purpose } from './prepared-graphs.ts';
 import { addGradient, type GradientPart, SiteTensors } from './site-tensors.ts';
-import { buildTrainingGraph, LOSS_OUTPUT, type TrainingGraphOptions } from './training-graph.ts';
-
-type BaseGraphOptions = Pick<TrainingGraphOptions, 'config' | 'sites' | 'basePrecision'>;
-
-/** What a run is for: each is a graph of its own. */
-type Purpose = 'train' | 'train-with-dropout' | 'evaluate';
+import { buildTrainingGraph, LOSS_OUTPUT } from './training-graph.ts';
 
 /** @throws AppError `usage` when the model is not imported. */
 export async function createTrainingComputation(options: ComputationOptions): Promise<TrainingComputation> {
@@ -24,7 +20,7 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
     const base = openBaseSessions(compiled, options.threadCount);
     return new Computation(
       base,
-      { config: model.config, sites: options.sites, basePrecision: options.basePrecision },
+      { config: model.config, sites: options.sites, basePrecision: options.basePrecision, memoryBudgetBytes: options.memoryBudgetBytes },
       (inputs) => new SiteTensors(base.environment, inputs, frozen),
     );
   } finally {
@@ -32,25 +28,21 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
   }
 }
 
-interface Prepared {
-  readonly binding: Binding;
-  readonly siteInputs: readonly SiteInputs[];
-}
-
 class Computation implements TrainingComputation {
   readonly #base: BaseSessions;
-  readonly #graph: BaseGraphOptions;
+  readonly #heads: HeadCounts;
   readonly #tensors: SiteTensors;
   readonly #scratch = new Map<string, { readonly values: Float32Array; readonly tensor: Tensor }>();
-  readonly #prepared = new Map<Purpose, Prepared>();
+  readonly #graphs: PreparedGraphs;
   readonly #channels = new Map<number, Tensor>();
 
-  constructor(base: BaseSessions, graph: BaseGraphOptions, makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors) {
+  constructor(base: BaseSessions, options: PreparedGraphsOptions, makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors) {
     this.#base = base;
-    this.#graph = graph;
+    this.#heads = options.config;
     // The sites' inputs are the same in every graph.
-    const { siteInputs } = buildTrainingGraph({ ...graph, dropout: false, gradients: false, recomputedLayers: 0 });
+    const { siteInputs } = buildTrainingGraph({ ...options, dropout: false, gradients: false, recomputedLayers: 0 });
     this.#tensors = makeTensors(siteInputs);
+    this.#graphs = new PreparedGraphs(base, options, (prepared, purpose) => this.#bindFixed(prepared, purpose));
   }
 
   get parameters(): TrainingComputation['parameters'] {
@@ -83,7 +75,7 @@ class Computation implements TrainingComputation {
   }
 
   close(): void {
-    for (const { binding } of this.#prepared.values()) binding.dispose();
+    this.#graphs.close();
     for (const tensor of this.#channels.values()) tensor.dispose();
     for (const { tensor } of this.#scratch.values()) tensor.dispose();
     this.#tensors.close();
@@ -95,9 +87,9 @@ class Computation implements TrainingComputation {
     purpose: Purpose,
     bindMore: (prepared: Prepared, batch: Batch, environment: OrtEnvironment) => { readonly tensors: readonly Tensor[]; finish(): void },
   ): LossSum {
-    const batch = makeBatch(examples, this.#graph.config satisfies HeadCounts);
+    const batch = makeBatch(examples, this.#heads);
     if (batch.supervisedCount === 0) return { loss: 0, supervisedTokens: 0 };
-    const prepared = this.#prepare(purpose);
+    const prepared = this.#graphs.for(purpose, batch);
     const { environment } = this.#base;
     const tensors: Tensor[] = [];
     try {
@@ -124,23 +116,9 @@ class Computation implements TrainingComputation {
     }
   }
 
-  #prepare(purpose: Purpose): Prepared {
-    const known = this.#prepared.get(purpose);
-    if (known) return known;
-    const gradients = purpose !== 'evaluate';
-    const { graph, siteInputs } = buildTrainingGraph({
-      ...this.#graph,
-      dropout: purpose === 'train-with-dropout',
-      gradients,
-      recomputedLayers: Number(process.env.RECOMPUTE ?? 0),
-    });
-    const binding = this.#base.open(graph).createBinding();
-    this.#base.bindRowNumbers(graph, binding);
-    const prepared = { binding, siteInputs };
-    for (const [name, tensor] of this.#tensors.fixed) if (graph.inputs.some((input) => input.name === name)) binding.input(name, tensor);
-    if (gradients) for (const part of this.#tensors.gradients) this.#bindScratch(binding, part);
-    this.#prepared.set(purpose, prepared);
-    return prepared;
+  #bindFixed({ binding, inputNames }: Prepared, purpose: Purpose): void {
+    for (const [name, tensor] of this.#tensors.fixed) if (inputNames.has(name)) binding.input(name, tensor);
+    if (purpose !== 'evaluate') for (const part of this.#tensors.gradients) this.#bindScratch(binding, part);
   }
 
   /** Whole gradients have one place for all graphs and runs. */

@@ -7,6 +7,9 @@ import {
   expandLogSumExp,
   fuseProjections,
   type Graph,
+  type KeptValue,
+  keptValues,
+  type Node,
   recompute,
   runPasses,
   scheduleBackward,
@@ -31,6 +34,8 @@ export interface TrainingGraph {
   readonly graph: Graph;
   /** In the order of evaluation. */
   readonly siteInputs: readonly SiteInputs[];
+  /** What the backward pass would keep of the forward pass if nothing were computed again. */
+  readonly kept: readonly KeptValue[];
 }
 
 export const LOSS_OUTPUT = 'loss';
@@ -50,12 +55,11 @@ export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph
   const { graph, loss, targets } = decoder;
   const specs = sites.map(({ site, rank, scale, dora, origin }) => ({ site, rank, scale, dora, origin: origin !== null }));
   const { inputs: siteInputs, stop } = trainSites(graph, { sites: specs, targets, dropout });
-  if (gradients) addGradients(decoder, siteInputs.flatMap(trainedInputs), stop, options.recomputedLayers);
-  else {
-    graph.addOutput(loss, LOSS_OUTPUT);
-    runPasses(graph, [expandLogSumExp, eliminateDeadCode]);
-  }
-  return { graph, siteInputs };
+  if (gradients)
+    return { graph, siteInputs, kept: addGradients(decoder, siteInputs.flatMap(trainedInputs), stop, options.recomputedLayers) };
+  graph.addOutput(loss, LOSS_OUTPUT);
+  runPasses(graph, [expandLogSumExp, eliminateDeadCode]);
+  return { graph, siteInputs, kept: [] };
 }
 
 /** Forward pass over the frozen base, in the form in which its weights are compiled. */
@@ -65,23 +69,27 @@ export function buildTrainingDecoder({ config, basePrecision }: Pick<TrainingGra
   return decoder;
 }
 
-/** Gradients by the given values become outputs, the loss another one. */
+/** Gradients by the given values become outputs, the loss another one. Answers what would be kept if no layer were computed again. */
 export function addGradients(
   { graph, loss, inverses }: TrainingDecoder,
   by: readonly Value[],
   stop: ReadonlySet<Value>,
   recomputedLayers: number,
-): void {
+): readonly KeptValue[] {
   const forward = new Set(graph.nodes);
   const { gradients, passed } = differentiate(graph, { of: loss, by, stop, inverses });
   for (const [value, gradient] of gradients) graph.addOutput(gradient, gradientOutput(value));
   graph.addOutput(loss, LOSS_OUTPUT);
   runPasses(graph, [eliminateDeadCode]);
-  const again = graph.nodes.filter((node) => forward.has(node) && (isCheap(node.op) || layerOf(node.name) < recomputedLayers));
-  recompute(graph, new Set(again), forward);
+  const present = new Set(graph.nodes.filter((node) => forward.has(node)));
+  const repeat = (wanted: (node: Node) => boolean): void => void recompute(graph, new Set([...present].filter(wanted)), present);
+  repeat(({ name, op }) => isCheap(op) && !(layerOf(name) < recomputedLayers));
+  const kept = keptValues(graph, present);
+  repeat(({ name }) => layerOf(name) < recomputedLayers);
   runPasses(graph, [expandLogSumExp]);
-  scheduleBackward(graph, forward, passed);
+  scheduleBackward(graph, present, passed);
   runPasses(graph, []);
+  return kept;
 }
 
 /** Dequantised weights are as large as float32 ones: they are never kept for the backward pass. */
@@ -89,7 +97,8 @@ function isCheap(op: string): boolean {
   return op === 'GatherBlockQuantized';
 }
 
-function layerOf(name: string): number {
+/** Index of the decoder layer that a node of the forward pass belongs to; infinite for what lies outside. */
+export function layerOf(name: string): number {
   const found = /^layers\.(\d+)\//.exec(name);
   return found ? Number(found[1]) : Number.POSITIVE_INFINITY;
 }
