@@ -32,6 +32,7 @@ export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';
+export { fuseSilu } from './passes/fuse-silu.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
 export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
 export type { LoraGroup } from './passes/lora-group.ts';
