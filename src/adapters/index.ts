@@ -2,6 +2,8 @@ export { createInsights, type AdapterInsights } from './insight/insights.ts';
 export { meanByModule, type AdapterComparison, type DirectionSide, type SiteSimilarity } from './insight/compare.ts';
 export { heatMap } from './insight/heat-map.ts';
 export type { AdapterInsight, SiteInsight } from './insight/inspect.ts';
+export { computeMix, type MixComputer, type MixTask } from './combining/compute-mix.ts';
+export { checkedWeight, parseMix, requirePartCount, type FactorStrategy, type Mix } from './combining/mix.ts';
 export { openAdapterRegistry, type AdapterRegistryParts } from './registry.ts';
 export { publishSamples } from './samples.ts';
 export type * from './port.ts';

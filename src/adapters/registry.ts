@@ -14,15 +14,28 @@ import {
 import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
 import { exportFiles, needsConversion } from './adapter-files.ts';
+import { computeMix, type MixComputer } from './combining/compute-mix.ts';
+import type { Mix } from './combining/mix.ts';
+import { MixLeases, type LeasedRow } from './combining/mix-leases.ts';
 import { ifMatchPasses, pointerEtag } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
 import type { AdapterKind } from './pack-adapter.ts';
-import type { AdapterLease, AdapterRegistry, AdapterSummary, AdapterVersion, ExportedAdapter, ExportFormat, UploadPart } from './port.ts';
+import type {
+  AdapterLease,
+  AdapterRegistry,
+  AdapterSummary,
+  AdapterVersion,
+  ExportedAdapter,
+  ExportFormat,
+  MixLease,
+  UploadPart,
+} from './port.ts';
 import { Publisher } from './publication.ts';
 import { parseReference, type VersionSelector } from './reference.ts';
 import { SerialQueue } from './serial-queue.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
+const DEFAULT_MIX_CACHE_BYTES = 2 ** 30;
 /** One text for missing, foreign and malformed, so that it tells nothing about other tenants. */
 const NOT_FOUND = 'no such adapter: GET /v1/models lists those that you may use';
 
@@ -38,6 +51,10 @@ export interface AdapterRegistryParts {
   readonly maxFileBytes?: number;
   /** The engine can serve merged models; otherwise an adapter with full weights is refused when a request names it. */
   readonly servesMerged?: boolean;
+  /** Bytes of mixes that are kept on the disk for requests to come; 1 GiB when absent. */
+  readonly mixCacheBytes?: number;
+  /** Where mixes are computed; in the calling thread when absent. */
+  readonly computeMix?: MixComputer;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -57,6 +74,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly blobChanges: SerialQueue;
   private readonly garbage: GarbageCollector;
   private readonly publisher: Publisher;
+  private readonly mixes: MixLeases;
   private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
@@ -68,6 +86,8 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.blobChanges = blobChanges;
     this.garbage = garbage;
     this.publisher = new Publisher({ storage, packing: { base, weights, maxRank, clock }, maxFileBytes, garbage, blobChanges });
+    const { mixCacheBytes = DEFAULT_MIX_CACHE_BYTES, computeMix: compute = computeMix } = parts;
+    this.mixes = new MixLeases({ blobs: storage.blobs, blobChanges, garbage, base, maxRank, compute, maxBytes: mixCacheBytes });
     this.uploadFolder = storage.blobs.temporaryFolder;
   }
 
@@ -143,16 +163,26 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.owned(tenant, name);
     const digests = this.storage.adapters.versions(tenant, name).flatMap(digestsOf);
     this.storage.adapters.removeAdapter(tenant, name);
+    this.mixes.forget(digests);
     this.garbage.suspect(digests);
   }
 
   removeVersion(tenant: TenantId, name: AdapterName, version: number): void {
     const row = this.requireVersion(this.owned(tenant, name), version);
     this.storage.adapters.removeVersion(tenant, name, version);
+    this.mixes.forget(digestsOf(row));
     this.garbage.suspect(digestsOf(row));
   }
 
   lease(tenant: TenantId, reference: string): AdapterLease {
+    return this.leaseNamed(tenant, reference).lease;
+  }
+
+  async leaseMix(tenant: TenantId, mix: Mix): Promise<MixLease> {
+    return await this.mixes.lease(tenant, mix, (reference) => this.leaseNamed(tenant, reference));
+  }
+
+  private leaseNamed(tenant: TenantId, reference: string): LeasedRow {
     const parsed = parseReference(reference, this.base.id);
     if (parsed === undefined) throw notFound();
     const adapter = parsed.tenant === null ? this.visible(tenant, parsed.name) : this.named(tenant, parsed.tenant, parsed.name);
@@ -160,7 +190,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     if (row === undefined) throw notFound();
     this.requireLoadedBase(row);
     this.requireServable(row);
-    return this.leaseRow(row);
+    return { lease: this.leaseRow(row), row };
   }
 
   leaseCount(digest?: Digest): number {

@@ -15,6 +15,7 @@ import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
 import { grammarThreadOptions } from './grammars.ts';
 import { childInsights } from './insight-runner.ts';
+import { threadMixes } from './mix-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -147,6 +148,8 @@ async function openRegistry(settings: Settings, storage: Storage, base: FrontBas
     weights,
     maxRank: settings.adapterMaxRank,
     maxFileBytes: settings.uploadMaxBytes,
+    mixCacheBytes: settings.mixCacheBytes,
+    computeMix: threadMixes(),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;
