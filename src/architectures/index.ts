@@ -11,4 +11,5 @@ export { type CheckpointTensor, llamaCheckpointTensors, permuteRows, unpermuteRo
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';
+export { llamaConfigToHuggingFace } from './llama/to-hugging-face.ts';
 export { type AdapterSite, llamaSites } from './llama/sites.ts';
