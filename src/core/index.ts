@@ -2,3 +2,4 @@ export * from './errors.ts';
 export * from './ids.ts';
 export * from './ports.ts';
 export * from './processor.ts';
+export * from './thread-script.ts';

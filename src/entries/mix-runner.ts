@@ -1,9 +1,8 @@
 // Mixes of adapters for the front: computed in a thread, one after another, so that its event loop goes on. The thread ends when it is idle.
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { MixComputer, MixTask } from '../adapters/index.ts';
-import { AppError, type ErrorCode } from '../core/index.ts';
+import { AppError, threadScript, type ErrorCode } from '../core/index.ts';
 
 /** `code` is null for a failure that is nobody's fault but ours. */
 export type FromMixThread =
@@ -64,15 +63,10 @@ function answerOf(thread: Worker, task: MixTask): Promise<FromMixThread> {
   });
 }
 
-/** In a thread the loader for TypeScript sources has to be registered anew; a built file needs none. It never keeps its process alive. */
+/** It never keeps its process alive. */
 function startThread(): Worker {
-  const isSource = import.meta.filename.endsWith('.ts');
-  const entry = pathToFileURL(join(import.meta.dirname, isSource ? 'mix-thread.ts' : 'mix-thread.js')).href;
-  const load = `import(${JSON.stringify(entry)})`;
-  const script = isSource
-    ? `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => (register(), ${load}))`
-    : load;
-  const thread = new Worker(script, { eval: true });
+  const entry = join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'mix-thread.ts' : 'mix-thread.js');
+  const thread = new Worker(threadScript(entry), { eval: true });
   thread.unref();
   return thread;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fixtureAdapter } from '../../../test/support/adapter-files.ts';
+import { fingerprint, type Fingerprint } from '../../../test/support/fingerprint.ts';
 import { fixturePath } from '../../../test/support/repository.ts';
 import { TINY_BASE, tinyWeights } from '../../../test/support/tiny-base.ts';
 import { MERGED_FP32 } from '../../../test/support/tolerances.ts';
@@ -176,7 +177,6 @@ describe('merging factors', () => {
   });
 });
 
-type Fingerprint = readonly [number, number];
 interface PeftCase {
   readonly options: {
     readonly adapters: readonly string[];
@@ -190,16 +190,6 @@ interface PeftCase {
 
 const peft = JSON.parse(readFileSync(fixturePath('tiny-mixes/factors.json'), 'utf8')) as Readonly<Record<string, PeftCase>>;
 const byFactors = Object.entries(peft).filter(([, { options }]) => !['cat', 'svd'].includes(options.combination_type));
-
-function fingerprint(values: Float32Array): Fingerprint {
-  let squares = 0;
-  let product = 0;
-  values.forEach((value, index) => {
-    squares += value ** 2;
-    product += value * Math.sin(index + 1);
-  });
-  return [Math.sqrt(squares), product];
-}
 
 function expectClose(found: Fingerprint, expected: Fingerprint | undefined): void {
   const [norm, product] = expected ?? [Number.NaN, Number.NaN];

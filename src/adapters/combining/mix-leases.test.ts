@@ -96,6 +96,23 @@ describe('leases of mixes', () => {
     expect(readdirSync(storage.blobs.temporaryFolder).filter((name) => name.startsWith('mix-'))).toEqual([]);
   });
 
+  it('do not keep a mix of which a part was removed while it was made', async () => {
+    let remove = (): void => undefined;
+    const { registry, has } = await open({
+      computeMix: async (task) => {
+        remove();
+        await computeMix(task);
+      },
+    });
+    remove = () => registry.remove(DEFAULT_TENANT, NAMES[0] as AdapterName);
+    const held = await lease(registry, 'a*0.7,b*0.3');
+    await settled(registry);
+    expect(has(held.digest)).toBe(true);
+    held.release();
+    await settled(registry);
+    expect(has(held.digest)).toBe(false);
+  });
+
   it('are refused when too many are being made, and nobody is refused for long', async () => {
     let finish = (): void => undefined;
     const started = new Promise<void>((resolve) => {

@@ -36,14 +36,19 @@ interface Derived {
   readonly bytes: number;
 }
 
-/** Held until those who waited for it hold it themselves. */
-interface Newborn extends Derived {
+interface Held {
+  readonly digest: Digest;
   readonly endHold: () => void;
 }
 
-interface Kept extends Derived {
+interface Flight {
   readonly partDigests: ReadonlySet<Digest>;
-  readonly endHold: () => void;
+  /** A part was removed meanwhile: the mix serves those who wait for it and nobody else. */
+  isForgotten: boolean;
+}
+
+interface Kept extends Derived, Held {
+  readonly partDigests: ReadonlySet<Digest>;
 }
 
 /** Mixes that wait for the one that is computed; more are refused. */
@@ -52,7 +57,7 @@ const MAX_WAITING = 16;
 export class MixLeases {
   readonly #parts: MixLeasesParts;
   readonly #kept: LRUCache<string, Kept>;
-  readonly #flights = new Map<string, Promise<Newborn>>();
+  readonly #flights = new Map<string, Flight & { readonly made: Promise<Held> }>();
   readonly #queue = new SerialQueue();
 
   constructor(parts: MixLeasesParts) {
@@ -86,8 +91,8 @@ export class MixLeases {
       const { label } = canonical;
       const same = digestWithoutWork(canonical);
       if (same !== undefined) return { label, digest: same, versions, release };
-      const { digest } = await this.#derive(tenant, canonical, rows);
-      endHolds.push(this.#parts.garbage.holds.hold([digest]));
+      const { digest, endHold } = await this.#derive(keyOf(tenant, canonical, rows), canonical, rows);
+      endHolds.push(endHold);
       return { label, digest, versions, release };
     } catch (error) {
       release();
@@ -97,31 +102,37 @@ export class MixLeases {
 
   /** Drops what was made of these packed forms; requests that use it finish. */
   forget(digests: readonly Digest[]): void {
-    for (const [key, { partDigests }] of this.#kept) {
-      if (digests.some((digest) => partDigests.has(digest))) this.#kept.delete(key);
-    }
+    const isConcerned = ({ partDigests }: Pick<Flight, 'partDigests'>): boolean => digests.some((digest) => partDigests.has(digest));
+    for (const [key, kept] of this.#kept) if (isConcerned(kept)) this.#kept.delete(key);
+    for (const flight of this.#flights.values()) if (isConcerned(flight)) flight.isForgotten = true;
   }
 
-  /** Single flight for each mix. The digest stays held until the next turn at least. */
-  async #derive(tenant: TenantId, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Derived> {
-    const key = keyOf(tenant, canonical, rows);
+  /** Single flight for each mix. */
+  async #derive(key: string, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Held> {
     const kept = this.#kept.get(key);
-    if (kept !== undefined) return kept;
-    const running = this.#flights.get(key);
-    if (running !== undefined) return await running;
+    if (kept !== undefined) return this.#hold(kept.digest);
+    const { digest } = await (this.#flights.get(key)?.made ?? this.#start(key, canonical, rows));
+    return this.#hold(digest);
+  }
+
+  async #start(key: string, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Held> {
     if (this.#flights.size > MAX_WAITING) {
       throw new AppError('overloaded', `${this.#flights.size} mixes of adapters are being made; try again soon`, { retryAfterSeconds: 2 });
     }
-    const flight = this.#queue.run(async () => await this.#make(key, canonical, rows)).finally(() => this.#flights.delete(key));
-    this.#flights.set(key, flight);
-    const newborn = await flight;
-    // Whoever waits for the flight goes on before the next turn.
-    setImmediate(newborn.endHold);
-    return newborn;
+    const flight: Flight = { partDigests: new Set(canonical.parts.map(({ version }) => version.digest)), isForgotten: false };
+    const made = this.#queue
+      .run(async () => this.#keep(key, flight, await this.#make(canonical, rows)))
+      .finally(() => this.#flights.delete(key));
+    this.#flights.set(key, Object.assign(flight, { made }));
+    const held = await made;
+    // Whoever waits for the flight goes on, and holds the blob itself, before the next turn.
+    setImmediate(held.endHold);
+    return held;
   }
 
-  async #make(key: string, { parts, recipe }: CanonicalMix, rows: readonly LeasedRow[]): Promise<Newborn> {
-    const { blobs, blobChanges, base, maxRank, compute } = this.#parts;
+  /** Computes the mix and puts its blob, held: it has no row, and goes as soon as nothing holds it. */
+  async #make({ parts, recipe }: CanonicalMix, rows: readonly LeasedRow[]): Promise<Derived & Held> {
+    const { blobs, blobChanges, garbage, base, maxRank, compute } = this.#parts;
     const target = path.join(blobs.temporaryFolder, `mix-${randomUUID()}`);
     const tasked = parts.map(({ version, weight }) => {
       const { lease, row } = rowOf(rows, version);
@@ -130,23 +141,26 @@ export class MixLeases {
     });
     try {
       await compute({ base, parts: tasked, recipe, maxRank, target });
-      return await blobChanges.run(async () => this.#keep(key, parts, await blobs.adopt(target)));
+      return await blobChanges.run(async () => {
+        const derived = await blobs.adopt(target);
+        const held = this.#hold(derived.digest);
+        garbage.suspect([derived.digest]);
+        return { ...derived, ...held };
+      });
     } catch (error) {
       await rm(target, { force: true });
       throw error;
     }
   }
 
-  #keep(key: string, parts: CanonicalMix['parts'], derived: Derived): Newborn {
-    const { garbage, maxBytes } = this.#parts;
-    const endHold = garbage.holds.hold([derived.digest]);
-    // It has no row: it goes as soon as nothing holds it.
-    garbage.suspect([derived.digest]);
-    if (derived.bytes <= maxBytes) {
-      const partDigests = new Set(parts.map(({ version }) => version.digest));
-      this.#kept.set(key, { ...derived, partDigests, endHold: garbage.holds.hold([derived.digest]) });
-    }
-    return { ...derived, endHold };
+  #keep(key: string, { partDigests, isForgotten }: Flight, made: Derived & Held): Held {
+    const { digest, bytes } = made;
+    if (bytes <= this.#parts.maxBytes && !isForgotten) this.#kept.set(key, { bytes, partDigests, ...this.#hold(digest) });
+    return made;
+  }
+
+  #hold(digest: Digest): Held {
+    return { digest, endHold: this.#parts.garbage.holds.hold([digest]) };
   }
 }
 
