@@ -58,8 +58,7 @@ export function adaptersMergeCommand(context: CommandContext): Command {
     const wanted = mergeOptions(options);
     const { settings } = commandSettings(context, options);
     const parts = await readParts(context, options, texts);
-    const model = await openModelPackage(join(settings.modelsDir, settings.model));
-    const merged = await mergeAdapters(parts, wanted, model).finally(() => model.close());
+    const merged = await mergeOnBase(join(settings.modelsDir, settings.model), parts, wanted);
     const target = isFolder(options.out)
       ? await writeFolder(resolve(context.workingDirectory, options.out), merged)
       : await publish(context, options, merged);
@@ -70,30 +69,33 @@ export function adaptersMergeCommand(context: CommandContext): Command {
   });
 }
 
+async function mergeOnBase(folder: string, parts: readonly LoraPart[], wanted: MergeOptions): Promise<MergedAdapters> {
+  const model = await openModelPackage(folder);
+  try {
+    return await mergeAdapters(parts, wanted, model);
+  } finally {
+    await model.close();
+  }
+}
+
 function mergeOptions({ rank, strategy, density, majoritySign }: MergeCommandOptions): MergeOptions {
-  if (rank !== undefined && !/^[1-9]\d{0,4}$/.test(rank))
+  if (rank !== undefined && !/^[1-9]\d{0,4}$/.test(rank)) {
     throw new AppError('usage', `--rank: got ${JSON.stringify(rank)}, expected a whole number from 1`);
+  }
   const kept = { rank: rank === undefined ? null : Number(rank) };
-  const needsDensity = strategy !== 'sum' && strategy !== 'linear';
-  const share = Number(density);
-  if (needsDensity && !(share > 0 && share <= 1)) {
-    throw new AppError(
-      'usage',
-      `--density: got ${density === undefined ? 'none' : JSON.stringify(density)}, expected a share above 0 and at most 1 for ${strategy}`,
-    );
+  if (strategy !== 'sum' && strategy !== 'linear') {
+    const share = densityOf(density, strategy);
+    return { ...kept, strategy: strategy === 'dare_linear' ? { strategy, density: share } : { strategy, density: share, majoritySign } };
   }
-  if (!needsDensity && density !== undefined)
-    throw new AppError('usage', `--density: ${strategy} keeps all values; leave it out, or choose ties or dare_*`);
-  switch (strategy) {
-    case 'sum':
-    case 'linear':
-      return { ...kept, strategy: { strategy } };
-    case 'dare_linear':
-      return { ...kept, strategy: { strategy, density: share } };
-    case 'ties':
-    case 'dare_ties':
-      return { ...kept, strategy: { strategy, density: share, majoritySign } };
-  }
+  if (density !== undefined) throw new AppError('usage', `--density: ${strategy} keeps all values; leave it out, or choose ties or dare_*`);
+  return { ...kept, strategy: { strategy } };
+}
+
+function densityOf(text: string | undefined, strategy: string): number {
+  const share = Number(text);
+  if (share > 0 && share <= 1) return share;
+  const came = text === undefined ? 'none' : JSON.stringify(text);
+  throw new AppError('usage', `--density: got ${came}, expected a share above 0 and at most 1 for ${strategy}`);
 }
 
 async function writeFolder(folder: string, { files }: MergedAdapters): Promise<string> {
