@@ -14,6 +14,9 @@ import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
 import { exportFiles, needsConversion } from './adapter-files.ts';
 import { adapterNotFound, Catalogue } from './catalogue.ts';
+import { computeMix, type MixComputer } from './combining/compute-mix.ts';
+import type { Mix } from './combining/mix.ts';
+import { MixLeases, type LeasedRow } from './combining/mix-leases.ts';
 import { ifMatchPasses } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
 import { listAdapters } from './listing.ts';
@@ -28,6 +31,7 @@ import type {
   Canary,
   ExportedAdapter,
   ExportFormat,
+  MixLease,
   UploadPart,
 } from './port.ts';
 import { type Publication, Publisher } from './publication.ts';
@@ -36,6 +40,7 @@ import { digestsOf, summarize, versionOf } from './summary.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
 const ALL = Number.MAX_SAFE_INTEGER;
+const DEFAULT_MIX_CACHE_BYTES = 2 ** 30;
 
 export interface AdapterRegistryParts {
   readonly storage: Storage;
@@ -55,6 +60,10 @@ export interface AdapterRegistryParts {
   readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
   /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
   readonly onPins?: (digests: readonly Digest[]) => void;
+  /** Bytes of mixes that are kept on the disk for requests to come; 1 GiB when absent. */
+  readonly mixCacheBytes?: number;
+  /** Where mixes are computed; in the calling thread when absent. */
+  readonly computeMix?: MixComputer;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -78,6 +87,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly loader: AdapterLoader;
   private readonly pins: PinBoard;
   private readonly placements: PlacementBoard;
+  private readonly mixes: MixLeases;
   private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
@@ -90,6 +100,8 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.blobChanges = blobChanges;
     this.garbage = garbage;
     this.publisher = new Publisher({ storage, packing: { base, weights, maxRank, clock }, maxFileBytes, garbage, blobChanges });
+    const { mixCacheBytes = DEFAULT_MIX_CACHE_BYTES, computeMix: compute = computeMix } = parts;
+    this.mixes = new MixLeases({ blobs: storage.blobs, blobChanges, garbage, base, maxRank, compute, maxBytes: mixCacheBytes });
     this.uploadFolder = storage.blobs.temporaryFolder;
     this.loader = new AdapterLoader({
       publisher: this.publisher,
@@ -193,6 +205,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const digests = this.storage.adapters.versions(tenant, name).flatMap(digestsOf);
     this.storage.adapters.removeAdapter(tenant, name);
     this.refreshBoards();
+    this.mixes.forget(digests);
     this.garbage.suspect(digests);
   }
 
@@ -200,14 +213,23 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const row = this.catalogue.requireVersion(this.catalogue.owned(tenant, name), version);
     this.storage.adapters.removeVersion(tenant, name, version);
     this.refreshBoards();
+    this.mixes.forget(digestsOf(row));
     this.garbage.suspect(digestsOf(row));
   }
 
   lease(tenant: TenantId, reference: string, splitKey?: string): AdapterLease {
+    return this.leaseNamed(tenant, reference, splitKey).lease;
+  }
+
+  async leaseMix(tenant: TenantId, mix: Mix, splitKey?: string): Promise<MixLease> {
+    return await this.mixes.lease(tenant, mix, (reference) => this.leaseNamed(tenant, reference, splitKey));
+  }
+
+  private leaseNamed(tenant: TenantId, reference: string, splitKey?: string): LeasedRow {
     const row = this.catalogue.resolve(tenant, reference, splitKey);
     this.requireLoadedBase(row);
     this.requireServable(row);
-    return this.leaseRow(row);
+    return { lease: this.leaseRow(row), row };
   }
 
   leaseCount(digest?: Digest): number {

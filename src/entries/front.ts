@@ -15,6 +15,7 @@ import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
 import { grammarThreadOptions } from './grammars.ts';
 import { childInsights } from './insight-runner.ts';
+import { threadMixes } from './mix-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -152,6 +153,8 @@ async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters'>): Pr
     servesMerged: settings.mergedMax > 0,
     onPlacements: (placements) => engine.client.place(placements),
     onPins: (digests) => engine.client.pin(digests),
+    mixCacheBytes: settings.mixCacheBytes,
+    computeMix: threadMixes(),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;
