@@ -13,7 +13,8 @@ import {
 } from '../core/index.ts';
 import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
-import { exportFiles, needsConversion } from './adapter-files.ts';
+import { exportFiles, needsConversion, readAsPeft } from './adapter-files.ts';
+import { BlobKeeper } from './blob-keeper.ts';
 import { ifMatchPasses, pointerEtag } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
 import type { AdapterKind } from './pack-adapter.ts';
@@ -52,6 +53,7 @@ export async function openAdapterRegistry(parts: AdapterRegistryParts): Promise<
 
 class StoredAdapterRegistry implements AdapterRegistry {
   readonly uploadFolder: string;
+  readonly keeper: BlobKeeper;
   private readonly storage: Storage;
   private readonly base: BaseModelDescription;
   private readonly blobChanges: SerialQueue;
@@ -69,6 +71,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.garbage = garbage;
     this.publisher = new Publisher({ storage, packing: { base, weights, maxRank, clock }, maxFileBytes, garbage, blobChanges });
     this.uploadFolder = storage.blobs.temporaryFolder;
+    this.keeper = new BlobKeeper(storage.blobs, blobChanges, garbage);
   }
 
   async upload(
@@ -161,6 +164,18 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.requireLoadedBase(row);
     this.requireServable(row);
     return this.leaseRow(row);
+  }
+
+  async readPeft(tenant: TenantId, reference: string): ReturnType<AdapterRegistry['readPeft']> {
+    const lease = this.lease(tenant, reference);
+    try {
+      const { version } = lease;
+      const row = this.storage.adapters.version(version.tenant, version.name, version.version);
+      if (row === null) throw new Error(`registry: ${version.name}@${version.version} is leased but is not there`);
+      return { version, ...(await readAsPeft(row.files, this.storage.blobs, this.base)) };
+    } finally {
+      lease.release();
+    }
   }
 
   leaseCount(digest?: Digest): number {
