@@ -59,11 +59,23 @@ export type ToTrainer =
 export type FromTrainer =
   | { readonly kind: 'ready' }
   /** `totalSteps` is known once the rows are read. `resumedFromStep` 0: from the beginning. */
-  | { readonly kind: 'started'; readonly jobId: string; readonly fence: number; readonly totalSteps: number; readonly resumedFromStep: number }
+  | {
+      readonly kind: 'started';
+      readonly jobId: string;
+      readonly fence: number;
+      readonly totalSteps: number;
+      readonly resumedFromStep: number;
+    }
   /** Also what an attempt that resumed computes again: the front keeps one record a step. */
   | { readonly kind: 'step'; readonly jobId: string; readonly fence: number; readonly metrics: StepMetrics }
   /** The checkpoint of this step is durable. */
-  | { readonly kind: 'checkpoint'; readonly jobId: string; readonly fence: number; readonly step: number; readonly validLoss: number | null }
+  | {
+      readonly kind: 'checkpoint';
+      readonly jobId: string;
+      readonly fence: number;
+      readonly step: number;
+      readonly validLoss: number | null;
+    }
   | { readonly kind: 'finished'; readonly jobId: string; readonly fence: number; readonly result: JobResult }
   | { readonly kind: 'paused' | 'cancelled'; readonly jobId: string; readonly fence: number; readonly step: number }
   | { readonly kind: 'failed'; readonly jobId: string; readonly fence: number; readonly code: ErrorCode; readonly message: string }
