@@ -10,7 +10,7 @@ import type { SerialQueue } from './serial-queue.ts';
 export interface HeldBlob {
   readonly digest: Digest;
   readonly bytes: number;
-  release(): void;
+  readonly release: () => void;
 }
 
 export class BlobKeeper {
@@ -33,15 +33,22 @@ export class BlobKeeper {
   async adopt(temporaryPath: string): Promise<HeldBlob> {
     return await this.blobChanges.run(async () => {
       const { digest, bytes } = await this.blobs.adopt(temporaryPath);
-      return { digest, bytes, release: this.holdNew(digest) };
+      return { digest, bytes, release: this.hold([digest]) };
     });
   }
 
   async put(content: Uint8Array): Promise<HeldBlob> {
     return await this.blobChanges.run(async () => {
       const digest = await this.blobs.put(content);
-      return { digest, bytes: content.byteLength, release: this.holdNew(digest) };
+      return { digest, bytes: content.byteLength, release: this.hold([digest]) };
     });
+  }
+
+  /** Keeps blobs whether a row names them or not; they go when the last hold has ended and no row does. */
+  hold(digests: readonly Digest[]): () => void {
+    const release = this.garbage.holds.hold(digests);
+    this.garbage.suspect(digests);
+    return release;
   }
 
   /** Path of a blob that a row or a hold keeps. */
@@ -56,12 +63,5 @@ export class BlobKeeper {
   /** Says that rows which named these blobs are gone: a blob goes when nothing else needs it. */
   suspect(digests: readonly Digest[]): void {
     this.garbage.suspect(digests);
-  }
-
-  /** Keeps a blob that has no row yet; it goes when the hold ends and there still is none. */
-  private holdNew(digest: Digest): () => void {
-    const release = this.garbage.holds.hold([digest]);
-    this.garbage.suspect([digest]);
-    return release;
   }
 }

@@ -1,5 +1,5 @@
 // Files and jobs of training in memory, for the memory driver.
-import type { TenantId } from '../core/index.ts';
+import type { Digest, TenantId } from '../core/index.ts';
 import {
   ENDED_STATUSES,
   type FileRow,
@@ -82,11 +82,11 @@ export class MemoryJobStore implements JobStore {
     return this.rows().filter((row) => statuses.includes(row.status));
   }
 
-  claim(nowMs: number, leaseUntilMs: number, events: readonly NewJobEvent[]): JobRow | null {
+  claim(baseDigest: Digest, nowMs: number, leaseUntilMs: number): JobRow | null {
     const rows = this.rows();
     const turn = (tenant: TenantId): number => Math.max(...rows.filter((row) => row.tenant === tenant).map((row) => row.claimNumber));
     const [next] = rows
-      .filter((row) => row.status === 'queued')
+      .filter((row) => row.status === 'queued' && row.baseDigest === baseDigest)
       .toSorted((left, right) => Number(right.interrupted) - Number(left.interrupted) || turn(left.tenant) - turn(right.tenant));
     const entry = next === undefined ? undefined : this.entries.get(next.id);
     if (entry === undefined) return null;
@@ -99,7 +99,6 @@ export class MemoryJobStore implements JobStore {
       startedAtMs: entry.row.startedAtMs ?? nowMs,
       claimNumber: Math.max(...rows.map((row) => row.claimNumber)) + 1,
     };
-    append(entry, events);
     return entry.row;
   }
 

@@ -116,10 +116,10 @@ export interface JobStore {
   /** Of every tenant, oldest first. */
   withStatus(statuses: readonly JobStatus[]): readonly JobRow[];
   /**
-   * Takes the next queued job: an interrupted one first, then the oldest of the tenant whose turn was longest ago. It is running afterwards,
+   * Takes the next queued job of this base: an interrupted one first, then the oldest of the tenant whose turn was longest ago. It is running afterwards,
    * under a new fence. Null when none is queued.
    */
-  claim(nowMs: number, leaseUntilMs: number, events: readonly NewJobEvent[]): JobRow | null;
+  claim(baseDigest: Digest, nowMs: number, leaseUntilMs: number): JobRow | null;
   /** Compare and set with its events in one transaction: null, and nothing is written, when the job is not as expected. */
   change(
     id: string,

@@ -7,14 +7,25 @@ import { fileRow, jobContent, messageEvent, stepEvent } from './training-rows.ts
 
 const ACME = 'acme' as TenantId;
 const GLOBEX = 'globex' as TenantId;
+const BASE = digestOf('base');
 const LEASE_MS = 60_000;
 
 export function describeTrainingStorage(storage: () => Storage): void {
-  describe('files', () => describeFiles(storage));
-  describe('the queue', () => describeQueue(storage));
-  describe('a job', () => describeChanges(storage));
-  describe('events and checkpoints', () => describeRecords(storage));
-  describe('digests of training', () => describeDigests(storage));
+  describe('files', () => {
+    describeFiles(storage);
+  });
+  describe('the queue', () => {
+    describeQueue(storage);
+  });
+  describe('a job', () => {
+    describeChanges(storage);
+  });
+  describe('events and checkpoints', () => {
+    describeRecords(storage);
+  });
+  describe('digests of training', () => {
+    describeDigests(storage);
+  });
 }
 
 function describeFiles(storage: () => Storage): void {
@@ -55,7 +66,7 @@ function describeQueue(storage: () => Storage): void {
   const queue = (tenant: TenantId, ...ids: readonly string[]): void => {
     for (const id of ids) storage().jobs.add(jobContent(tenant, id), 'queued', []);
   };
-  const claim = (): JobRow | null => storage().jobs.claim(5, LEASE_MS, [messageEvent('started')]);
+  const claim = (): JobRow | null => storage().jobs.claim(BASE, 5, LEASE_MS);
   const claimed = (count: number): readonly (string | undefined)[] => Array.from({ length: count }, () => claim()?.id);
 
   it('serves the tenants in turn, each in the order of its own jobs', () => {
@@ -86,7 +97,13 @@ function describeQueue(storage: () => Storage): void {
     expect(storage().jobs.get(ACME, 'a1')).toMatchObject({ status: 'queued', fence: 0, leaseUntilMs: null, startedAtMs: null });
     expect(claim()).toMatchObject({ status: 'running', fence: 1, leaseUntilMs: LEASE_MS, startedAtMs: 5 });
     storage().jobs.change('a1', { statuses: ['running'] }, { status: 'queued', leaseUntilMs: null });
-    expect(storage().jobs.claim(99, LEASE_MS, [])).toMatchObject({ fence: 2, startedAtMs: 5 });
+    expect(storage().jobs.claim(BASE, 99, LEASE_MS)).toMatchObject({ fence: 2, startedAtMs: 5 });
+  });
+
+  it('passes over jobs of another base', () => {
+    storage().jobs.add({ ...jobContent(ACME, 'other'), baseDigest: digestOf('other base') }, 'queued', []);
+    queue(ACME, 'a1');
+    expect(claimed(2)).toEqual(['a1', undefined]);
   });
 
   it('passes over jobs that are not queued', () => {
@@ -138,7 +155,7 @@ function describeChanges(storage: () => Storage): void {
   it('changes only from a status and a fence that the writer expects, and leaves no event otherwise', () => {
     const { jobs } = storage();
     jobs.add(jobContent(ACME, 'a1'), 'queued', []);
-    jobs.claim(0, LEASE_MS, []);
+    jobs.claim(BASE, 0, LEASE_MS);
     const late = { events: [stepEvent(1)], checkpoint: { step: 1, atMs: 1, validLoss: null }, files: [fileRow(ACME, 'late')] };
     expect(jobs.change('a1', { statuses: ['running'], fence: 0 }, { step: 1 }, late)).toBeNull();
     expect(jobs.change('a1', { statuses: ['queued'] }, { step: 1 }, late)).toBeNull();
@@ -179,7 +196,7 @@ function describeChanges(storage: () => Storage): void {
   it('has a lease exactly while it runs', () => {
     const { jobs } = storage();
     jobs.add(jobContent(ACME, 'a1'), 'queued', []);
-    jobs.claim(0, LEASE_MS, []);
+    jobs.claim(BASE, 0, LEASE_MS);
     expect(() => jobs.change('a1', { statuses: ['running'] }, { status: 'queued' })).toThrow(/lease|CHECK/);
     expect(jobs.get(ACME, 'a1')?.status).toBe('running');
   });

@@ -70,8 +70,8 @@ function jobQueries(database: Database.Database) {
       `SELECT ${COLUMNS} FROM jobs WHERE status IN (SELECT value FROM json_each(@statuses)) ORDER BY number`,
     ),
     selectNext: database
-      .prepare<[], string>(
-        `SELECT id FROM jobs AS next WHERE status = 'queued'
+      .prepare<[{ baseDigest: string }], string>(
+        `SELECT id FROM jobs AS next WHERE status = 'queued' AND base_digest = @baseDigest
          ORDER BY interrupted DESC, (SELECT max(claim_number) FROM jobs AS earlier WHERE earlier.tenant = next.tenant), number LIMIT 1`,
       )
       .pluck(),

@@ -1,6 +1,6 @@
 // Training jobs, their events and checkpoints in SQLite. Each verb is one transaction and is durable on return.
 import type Database from 'better-sqlite3';
-import type { TenantId } from '../../core/index.ts';
+import type { Digest, TenantId } from '../../core/index.ts';
 import type {
   ExpectedJob,
   JobCheckpointRow,
@@ -51,12 +51,11 @@ class SqliteJobStore implements JobStore {
     return this.statements.selectByStatus.all({ statuses: JSON.stringify(statuses) }).map(readJob);
   }
 
-  claim(nowMs: number, leaseUntilMs: number, events: readonly NewJobEvent[]): JobRow | null {
+  claim(baseDigest: Digest, nowMs: number, leaseUntilMs: number): JobRow | null {
     return this.atomically(() => {
-      const id = this.statements.selectNext.get();
+      const id = this.statements.selectNext.get({ baseDigest });
       if (id === undefined) return null;
       this.statements.claim.run({ id, nowMs, leaseUntilMs });
-      this.append(id, events);
       return this.existing(id);
     });
   }
