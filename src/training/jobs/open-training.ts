@@ -47,11 +47,13 @@ export async function openTraining(parts: TrainingParts): Promise<Training> {
   const folders = new JobFolders(parts.jobsFolder, keeper);
   const signals = new JobSignals();
   const closing = new AbortController();
+  let removed: Promise<unknown> = Promise.resolve();
   const onEnded = (row: JobRow): void => {
     keeper.suspect(inputsOf(row));
-    folders
-      .remove(row.id)
-      .catch((error: unknown) => logger.warn({ job: row.id, error: describeError(error) }, 'a job folder stays until the next start'));
+    const removing = folders.remove(row.id).catch((error: unknown) => {
+      logger.warn({ job: row.id, error: describeError(error) }, 'the folder of a job stays until the next start');
+    });
+    removed = Promise.all([removed, removing]);
   };
   const runner = new JobRunner({
     ...parts,
@@ -89,6 +91,7 @@ export async function openTraining(parts: TrainingParts): Promise<Training> {
     close: async (graceMs) => {
       closing.abort();
       await runner.close(graceMs);
+      await removed;
     },
   };
 }
