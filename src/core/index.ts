@@ -1,4 +1,5 @@
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './philox.ts';
 export * from './ports.ts';
 export * from './processor.ts';

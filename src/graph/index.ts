@@ -1,4 +1,5 @@
-export { type Attribute, type Attributes, float, int } from './ir/attributes.ts';
+export { differentiate, type DifferentiateOptions, type Inverse, type Inverses } from './autodiff/index.ts';
+export { type Attribute, type Attributes, float, int, ints } from './ir/attributes.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
 export {
   BLOCK_SIZE,
@@ -16,6 +17,7 @@ export {
 export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
+export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
 export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
@@ -27,5 +29,7 @@ export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
 export { quantiseRows } from './passes/quantise-rows.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';
+export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
+export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';
 export { tryRows } from './passes/try-rows.ts';
 export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

@@ -30,7 +30,7 @@ export function resolveHyperparameters(choices: HyperparameterChoices, seed: num
     shuffle: true,
     basePrecision: 'fp32',
     earlyStoppingPatience: 0,
-    evaluationSteps: 20,
+    evaluationSteps: 50,
     // Who stops early wants the step before it got worse.
     publish: patience > 0 ? 'best' : 'last',
     recompressRank: null,

@@ -1,0 +1,1 @@
+export { createTrainingComputation } from './training-computation.ts';
