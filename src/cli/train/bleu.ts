@@ -11,8 +11,8 @@ export interface BleuSegment {
 
 /** From 0 to 100. */
 export function corpusBleu(segments: readonly BleuSegment[]): number {
-  const correct = new Array<number>(MAX_ORDER).fill(0);
-  const total = new Array<number>(MAX_ORDER).fill(0);
+  const correct = Array.from({ length: MAX_ORDER }, () => 0);
+  const total = Array.from({ length: MAX_ORDER }, () => 0);
   let length = 0;
   let referenceLength = 0;
   for (const { hypothesis, references } of segments) {
