@@ -94,8 +94,8 @@ describe('training as PEFT does it', () => {
       const initial = tensorsOf(fixtureAdapter(`training/${name}/initial`).tensors);
       expect([...ours.keys()].toSorted()).toEqual([...theirs.keys()].toSorted());
       for (const part of PARTS.filter((candidate) => [...theirs.keys()].some((key) => key.includes(candidate)))) {
-        expect(distance(ours, theirs, part), part).toBeLessThan(TRAINED_FACTORS);
-        expect(distance(initial, theirs, part), `${part} was trained`).toBeGreaterThan(0);
+        expect(distance(ours, theirs, part)).toBeLessThan(TRAINED_FACTORS);
+        expect(distance(initial, theirs, part), 'the part was trained').toBeGreaterThan(0);
       }
     });
   });

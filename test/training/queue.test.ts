@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { AdapterName, TenantId } from '../../src/core/index.ts';
 import { openStorage, type Storage } from '../../src/storage/index.ts';
 import type { JobRequest, TrainingJob } from '../../src/training/index.ts';
-import type { FromTrainer } from '../../src/training/messages.ts';
+import type { FromTrainer, JobOrder } from '../../src/training/messages.ts';
 import { refusalOf } from '../support/refusal.ts';
 import { tinyAdapter } from '../support/registry-harness.ts';
 import { metricsOf, SimulatedTrainer } from '../support/simulated-trainer.ts';
@@ -251,7 +251,7 @@ describe('a server that ends or dies', () => {
     trainer.start();
     trainer.send({
       kind: 'start',
-      order: { jobId: job.id, fence: 0, jobFolder, hyperparameters } as Parameters<typeof metricsOf>[0] & never,
+      order: { jobId: job.id, fence: 0, jobFolder, hyperparameters } as unknown as JobOrder,
     });
     trainer.tick();
     expect(existsSync(join(jobFolder, 'result'))).toBe(true);

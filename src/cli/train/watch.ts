@@ -43,10 +43,10 @@ export async function watchJob(context: CommandContext, options: OutputOptions, 
   if (options.json !== true) context.output.write(`${job.name}@${job.version ?? '?'} is published; try it with the model "${job.name}"\n`);
 }
 
-type Display = (event: WireEvent) => Promise<void>;
+type Display = (event: WireEvent) => Promise<void> | void;
 
 function lineDisplay(context: CommandContext): Display {
-  return async ({ message, step }) => {
+  return ({ message, step }) => {
     const speed = step === null ? '' : `, ${step.tokensPerSecond.toFixed(0)} tokens/s`;
     context.output.write(`${message}${speed}\n`);
   };

@@ -150,7 +150,9 @@ export class JobRunner {
       this.#endWith(attempt, (present, nowMs) => failed(present, { code: 'internal', message, param: null }, nowMs));
       return;
     }
-    this.#dispatch();
+    // Ended while its folder was made.
+    if (this.#attempt === attempt) this.#dispatch();
+    else this.#cleanUp(row);
   }
 
   #orderOf(row: JobRow, initialAdapter: string | null): JobOrder {
@@ -202,7 +204,8 @@ export class JobRunner {
       case 'checkpoint':
         return this.#recordProgress(attempt, message);
       case 'finished':
-        return this.#finish(attempt, message.result);
+        attempt.isFinished = true;
+        return this.#do(() => this.#conclude(attempt, message.result));
       case 'paused':
       case 'cancelled':
         return this.#endWith(attempt, (row, nowMs) => attemptPaused(row, message.step, nowMs));
@@ -221,28 +224,22 @@ export class JobRunner {
   }
 
   /** The result is sealed in the row first; from then on the job is published, whoever dies. */
-  #finish(attempt: Attempt, result: JobResult): void {
-    attempt.isFinished = true;
-    this.#parts.publisher.seal(attempt.row.id, result).then(
-      (sealed) => {
-        const { jobs, clock, leaseMs } = this.#parts;
-        const { id, fence } = attempt.row;
-        const changes = { result: sealed, wanted: 'run', step: result.steps, leaseUntilMs: clock.now() + leaseMs } as const;
-        const row = jobs.change(id, { statuses: ['running'], fence }, changes);
-        this.#attempt = null;
-        if (row === null) this.#endAttempt(attempt);
-        else this.#do(() => this.#publish(row));
-        this.#closing?.attemptEnded();
-      },
-      (error: unknown) => {
-        const message = `the trainer's result cannot be read: ${describeError(error)}`;
-        this.#endWith(attempt, (row, nowMs) => failed(row, { code: 'internal', message, param: null }, nowMs));
-      },
-    );
+  async #conclude(attempt: Attempt, result: JobResult): Promise<void> {
+    const { publisher, jobs, clock, leaseMs } = this.#parts;
+    const { id, fence } = attempt.row;
+    try {
+      const sealed = await publisher.seal(id, result);
+      const changes = { result: sealed, wanted: 'run', step: result.steps, leaseUntilMs: clock.now() + leaseMs } as const;
+      const row = jobs.change(id, { statuses: ['running'], fence }, changes);
+      if (row !== null) await this.#publish(row);
+      this.#endAttempt(attempt);
+    } catch (error) {
+      const message = `the trainer's result cannot be read: ${describeError(error)}`;
+      this.#endWith(attempt, (row, nowMs) => failed(row, { code: 'internal', message, param: null }, nowMs));
+    }
   }
 
   async #publish(row: JobRow): Promise<void> {
-    this.#wakeAgain = true;
     const { publisher, logger, clock } = this.#parts;
     try {
       await publisher.publish(row);
