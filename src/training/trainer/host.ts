@@ -27,8 +27,10 @@ export function hostTrainer(channel: TrainerChannel, ports: JobPorts, { logger, 
       return;
     }
     running = { order, interruption: new Interruption() };
-    await attempt(order, running.interruption, { channel, ports, logger });
+    const ending = await attempt(order, running.interruption, { channel, ports, logger });
+    // Whoever hears of the end may send the next job.
     running = null;
+    if (ending !== null) channel.send(ending);
     if (isShuttingDown) onShutdown();
   };
 
@@ -60,8 +62,8 @@ interface Surroundings {
   readonly logger: Logger;
 }
 
-/** Never rejects: however the attempt ends, one message says so. A shutdown says nothing: the job waits for its next attempt. */
-async function attempt(order: JobOrder, { turn }: Interruption, { channel, ports, logger }: Surroundings): Promise<void> {
+/** Never rejects: answers the message that says how the attempt ended. After a shutdown there is none: the job waits for its next attempt. */
+async function attempt(order: JobOrder, { turn }: Interruption, { channel, ports, logger }: Surroundings): Promise<FromTrainer | null> {
   const { jobId, fence } = order;
   let durableStep = 0;
   try {
@@ -72,14 +74,13 @@ async function attempt(order: JobOrder, { turn }: Interruption, { channel, ports
       checkpoint: (step, validLoss) => channel.send({ kind: 'checkpoint', jobId, fence, step, validLoss }),
       durable: (step) => (durableStep = step),
     });
-    channel.send({ kind: 'finished', jobId, fence, result });
+    return { kind: 'finished', jobId, fence, result };
   } catch (error) {
     if (error instanceof Interrupted) {
-      if (error.wish !== 'shutdown') channel.send({ kind: error.wish === 'pause' ? 'paused' : 'cancelled', jobId, fence, step: durableStep });
-      return;
+      return error.wish === 'shutdown' ? null : { kind: error.wish === 'pause' ? 'paused' : 'cancelled', jobId, fence, step: durableStep };
     }
     logger.error({ err: error, jobId, fence }, 'the job failed');
-    if (isAppError(error)) channel.send({ kind: 'failed', jobId, fence, code: error.code, message: error.message });
-    else channel.send({ kind: 'failed', jobId, fence, code: 'internal', message: "the trainer failed; the server's log says why" });
+    if (isAppError(error)) return { kind: 'failed', jobId, fence, code: error.code, message: error.message };
+    return { kind: 'failed', jobId, fence, code: 'internal', message: "the trainer failed; the server's log says why" };
   }
 }

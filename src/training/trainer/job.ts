@@ -34,7 +34,7 @@ export interface JobPorts {
   openBase(modelFolder: string): Promise<TrainedBase>;
   openComputation(options: ComputationOptions): Promise<TrainingComputation>;
   /** Of the unchanged base, for LoRA-GA. */
-  openGradients(options: Omit<ComputationOptions, 'sites'>): Promise<WeightGradients & { close(): void }>;
+  openGradients(options: Omit<ComputationOptions, 'sites'>): Promise<WeightGradients>;
   openProducts(threadCount: number): Products;
   readonly clock: Clock;
 }
@@ -142,10 +142,10 @@ async function beginning(
     const values = await readAdapter(initialAdapter, hyperparameters.lora, targets);
     return values.map((site) => ({ ...site, changesBase: false }));
   }
-  const needsGradients = hyperparameters.lora.init === 'lora_ga';
-  const gradients = needsGradients ? await ports.openGradients({ ...order, basePrecision: hyperparameters.basePrecision }) : null;
+  const { init } = hyperparameters.lora;
+  const gradients = init === 'lora_ga' ? await ports.openGradients({ ...order, basePrecision: hyperparameters.basePrecision }) : null;
   try {
-    using products = ports.openProducts(order.threadCount);
+    using products = init === 'lora_ga' || init === 'pissa' ? ports.openProducts(order.threadCount) : null;
     return await initialValues(hyperparameters, targets, {
       weights: base.weights,
       products,
