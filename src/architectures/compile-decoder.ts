@@ -13,6 +13,8 @@ import {
   quantiseLinears,
   quantiseRows,
   recipeTensors,
+  type RowLevels,
+  type RowProducts,
   runPasses,
   smoothInputs,
 } from '../graph/index.ts';
@@ -24,11 +26,17 @@ export type Precision = 'fp32' | 'int8' | 'int4';
 /** none: no trace of adapters. linear: A and B of the layers' linears. full: also gain, bias, embedding and head. */
 export type LoraSupport = 'none' | 'linear' | 'full';
 
-/**
- * Projection groups whose products are in integers with one scale a row, whatever the precision. With each goes how much every channel of
- * its input is smoothed, [inFeatures], where a norm makes that input.
- */
-export type RowWise = ReadonlyMap<string, Float32Array>;
+/** Projection groups whose products are in integers with one scale a row, whatever the precision. */
+export interface RowWise {
+  readonly levels: RowLevels;
+  readonly groups: ReadonlyMap<string, RowWiseGroup>;
+}
+
+export interface RowWiseGroup {
+  readonly products: RowProducts;
+  /** How much every channel of the input is smoothed where a norm makes it, [inFeatures]; null: not. */
+  readonly smoothing: Float32Array | null;
+}
 
 export interface CompileOptions {
   readonly precision: Precision;
@@ -72,22 +80,27 @@ function changedGroups(graph: Graph): ReadonlySet<string> {
 
 /**
  * Groups that an adapter changed take int8 blocks where the base's precision would swallow a small change or was calibrated for the weights
- * of the base: four bits, and integers with one scale a row, smoothing with them.
+ * of the base: four bits, and integers with one product a row, smoothing with them. Two products need no calibration.
  */
-function passList(
-  { precision, rowWise: chosen = new Map(), lora, kv = 'fp32' }: CompileOptions,
-  changed: ReadonlySet<string>,
-): readonly Pass[] {
-  const rowWise: RowWise = new Map([...chosen].filter(([group]) => !changed.has(group)));
+function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
+  const groups = rowWise ? rowWiseGroups(rowWise, changed) : [];
+  const smoothing = groups.flatMap(([group, { smoothing: factors }]) => (factors ? [[group, factors] as const] : []));
   return [
     fuseProjections,
     packAttention,
     fuseSkipNorms,
     ...(lora === 'none' ? [] : [injectLora(lora)]),
-    smoothInputs(rowWise),
-    quantiseRows(new Set(rowWise.keys())),
+    smoothInputs(new Map(smoothing)),
+    ...(rowWise ? [quantiseRows(new Map(groups.map(([group, { products }]) => [group, products])), rowWise.levels)] : []),
     ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, changed)]),
     ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
   ];
+}
+
+function rowWiseGroups({ levels, groups }: RowWise, changed: ReadonlySet<string>): readonly (readonly [string, RowWiseGroup])[] {
+  return [...groups].flatMap(([group, how]) => {
+    if (!changed.has(group)) return [[group, how] as const];
+    return levels === 'full' ? [[group, { products: 2, smoothing: null }] as const] : [];
+  });
 }

@@ -5,6 +5,7 @@ export {
   type LoraSupport,
   type Precision,
   type RowWise,
+  type RowWiseGroup,
 } from './compile-decoder.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
@@ -13,4 +14,4 @@ export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';
 export { llamaConfigToHuggingFace } from './llama/to-hugging-face.ts';
-export { type AdapterSite, llamaSites } from './llama/sites.ts';
+export { type AdapterSite, HEAD_SITE, llamaSites } from './llama/sites.ts';

@@ -22,6 +22,7 @@ export {
   recipeKey,
   recipeShape,
   recipeTensors,
+  type RowLevels,
   type RowPart,
   transpose,
   type WeightRecipe,
@@ -41,7 +42,7 @@ export { packAttention } from './passes/pack-attention.ts';
 export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
 export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
-export { quantiseRows } from './passes/quantise-rows.ts';
+export { quantiseRows, type RowProducts } from './passes/quantise-rows.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';
 export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
 export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
-import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
+import { type RowLevels, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
 import {
   type CompiledGraph,
@@ -21,11 +21,12 @@ import { kvScales } from './calibration/kv-scales.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
-import { chosenRowWise } from './row-wise/row-wise-groups.ts';
+import { chosenRowWise, doubleRowWise, rowLevels } from './row-wise/row-wise-groups.ts';
+import { thisMachine } from './serving-forms.ts';
 import { writeWeightsFile } from './weights-file.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 3;
+export const COMPILER_VERSION = 4;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -41,8 +42,8 @@ interface Manifest {
   readonly compilerVersion: number;
   readonly baseDigest: Digest;
   readonly precision: Precision;
-  /** Projection groups that this base's calibration chose for integers; none but for w8a8. */
-  readonly rowWise: readonly string[];
+  /** How projection groups are multiplied row by row in integers; null: none is. */
+  readonly rowWise: { readonly levels: RowLevels; readonly products: Readonly<Record<string, number>> } | null;
   readonly shape: CompiledModel['shape'];
   readonly weightsBytes: number;
   readonly weights: readonly WeightEntry[];
@@ -71,6 +72,7 @@ export async function openCompiled(
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
   if (!manifest || manifest.precision !== precision || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
+  if (isOfOtherMachine(manifest)) return null;
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
     ...Object.values(manifest.graphs)
@@ -142,7 +144,7 @@ async function writeCompiled(
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
   const { config } = model;
-  const rowWise = precision === 'w8a8' ? await calibratedRowWise(model) : undefined;
+  const rowWise = await rowWiseOf(model, precision);
   const target = {
     precision: precision === 'w8a8' ? 'int8' : precision,
     ...(rowWise && { rowWise }),
@@ -167,7 +169,7 @@ async function writeCompiled(
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
     precision,
-    rowWise: [...(rowWise?.keys() ?? [])],
+    rowWise: rowWise ? { levels: rowWise.levels, products: productsOf(rowWise) } : null,
     shape: {
       layerCount: config.layerCount,
       kvHeadCount: config.kvHeadCount,
@@ -181,10 +183,28 @@ async function writeCompiled(
   });
 }
 
-export async function calibratedRowWise(model: ModelPackage): Promise<RowWise> {
+/**
+ * How this machine multiplies at a precision. With int8 dot products, int8 takes products in integers as well: two each, which needs no calibration,
+ * is as exact as blocks and faster from two rows on.
+ */
+export async function rowWiseOf(model: ModelPackage, precision: Precision): Promise<RowWise | undefined> {
+  const levels = rowLevels(thisMachine());
+  if (precision === 'int8') return levels === 'full' ? doubleRowWise(model.config) : undefined;
+  if (precision !== 'w8a8') return undefined;
   const calibration = await readCalibration(model.folder, model.record.digest);
   if (!calibration) throw new Error(`${model.record.id} is not calibrated, which compiling it at w8a8 needs`);
-  return chosenRowWise(model, calibration);
+  return chosenRowWise(model, calibration, levels);
+}
+
+/** Made on a machine with other kernels, a form would be slow here, or wrong where levels may saturate. */
+function isOfOtherMachine({ precision, rowWise }: Manifest): boolean {
+  const levels = rowLevels(thisMachine());
+  const expected = precision === 'w8a8' || (precision === 'int8' && levels === 'full') ? levels : null;
+  return (rowWise?.levels ?? null) !== expected;
+}
+
+function productsOf({ groups }: RowWise): Readonly<Record<string, number>> {
+  return Object.fromEntries([...groups].map(([group, { products }]) => [group, products]));
 }
 
 export type Placement = (key: string) => { readonly location: string; readonly offset: number; readonly length: number };

@@ -1,7 +1,7 @@
 // Row-wise int8 products in ONNX Runtime: what they compute, alone and under adapters, and that rows do not meet.
 import { describe, expect, it } from 'vitest';
 import { buildLlama, compileDecoder, type LoraSupport, llamaSites, type RowWise } from '../../src/architectures/index.ts';
-import { fuseProjections, packAttention, runPasses, smoothInputs, tryRows } from '../../src/graph/index.ts';
+import { fuseProjections, packAttention, type RowLevels, runPasses, smoothInputs, tryRows } from '../../src/graph/index.ts';
 import { type Checkpoint, rowQuantisedAndBack } from './support/materialise.ts';
 import { seededValues } from './support/random.ts';
 import { runGraph } from './support/run-graph.ts';
@@ -16,8 +16,14 @@ function inFeatures(group: string): number {
   return group.endsWith('.o') ? config.headCount * config.headSize : config.hiddenSize;
 }
 /** From 1/2 to 2. */
-const smoothed: RowWise = new Map(groups.map((group) => [group, seededValues(inFeatures(group), group).map((value) => 2 ** value)]));
-const plain: RowWise = new Map(groups.map((group) => [group, new Float32Array(inFeatures(group)).fill(1)]));
+const factors = new Map(groups.map((group) => [group, seededValues(inFeatures(group), group).map((value) => 2 ** value)]));
+const rowWise = (products: 1 | 2, levels: RowLevels, smoothing: ReadonlyMap<string, Float32Array>): RowWise => ({
+  levels,
+  groups: new Map([...groups, 'head'].map((group) => [group, { products, smoothing: smoothing.get(group) ?? null }])),
+});
+const linears = (form: RowWise): RowWise => ({ ...form, groups: new Map([...form.groups].filter(([group]) => group !== 'head')) });
+const smoothed = linears(rowWise(1, 'paired', factors));
+const plain = linears(rowWise(1, 'paired', new Map()));
 
 const rows: readonly Row[] = [{ tokenIds: [3, 14, 15, 92, 65] }, { tokenIds: [27, 18, 28, 18, 28] }];
 const adapted: readonly Row[] = rows.map((row, index) => ({
@@ -27,18 +33,20 @@ const adapted: readonly Row[] = rows.map((row, index) => ({
 
 /** Mean error over mean size of the logits: activations are rounded to 255 levels a row, over two layers. Without smoothing undone it is above 0.3. */
 const ACTIVATION_TOLERANCE = 0.04;
+/** The same with what these levels leave in 255 levels more. */
+const TWO_PRODUCTS_TOLERANCE = 0.04 / 100;
 /** The same with weights rounded to 128 levels as well. */
 const WEIGHT_TOLERANCE = 0.08;
 /** Sums in another order; factors that are no powers of two. */
 const REORDER_TOLERANCE = 5e-5;
 
 async function logits(
-  rowWise: RowWise | null,
+  form: RowWise | null,
   lora: LoraSupport,
   runRows: readonly Row[],
   checkpoint: Checkpoint = tinyCheckpoint,
 ): Promise<Float32Array> {
-  const { graph, loraGroups } = compileDecoder(config, { precision: 'fp32', lora, maxContext: 64, ...(rowWise && { rowWise }) });
+  const { graph, loraGroups } = compileDecoder(config, { precision: 'fp32', lora, maxContext: 64, ...(form && { rowWise: form }) });
   const results = await runGraph(graph, checkpoint, {
     ...decoderFeeds(config, runRows, { capacity: 8 }),
     ...loraFeeds(loraGroups, runRows),
@@ -52,15 +60,35 @@ function error(actual: Float32Array, expected: Float32Array): number {
   return sum(actual.map((value, index) => value - (expected[index] ?? Number.NaN))) / sum(expected);
 }
 
-const roundedLinears: Checkpoint = (name, elements) => {
-  const values = tinyCheckpoint(name, elements);
-  const linear = /\.(\w+)_proj\.weight/.exec(name)?.[1];
-  return linear === undefined ? values : rowQuantisedAndBack(values, elements / inFeatures(`.${linear}`));
-};
+function roundedLinears(levels: RowLevels): Checkpoint {
+  return (name, elements) => {
+    const values = tinyCheckpoint(name, elements);
+    const linear = /\.(\w+)_proj\.weight/.exec(name)?.[1];
+    return linear === undefined ? values : rowQuantisedAndBack(values, elements / inFeatures(`.${linear}`), levels);
+  };
+}
 
 describe('row-wise products', () => {
   it('compute with the quantised weights', async () => {
-    expect(error(await logits(plain, 'none', rows), await logits(null, 'none', rows, roundedLinears))).toBeLessThan(ACTIVATION_TOLERANCE);
+    expect(error(await logits(plain, 'none', rows), await logits(null, 'none', rows, roundedLinears('paired')))).toBeLessThan(
+      ACTIVATION_TOLERANCE,
+    );
+  });
+
+  it.each(['full', 'paired'] as const)(
+    'compute with the quantised weights alone where there are two of them, levels %s',
+    async (levels) => {
+      const doubled = await logits(linears(rowWise(2, levels, new Map())), 'none', rows);
+      expect(error(doubled, await logits(null, 'none', rows, roundedLinears(levels)))).toBeLessThan(TWO_PRODUCTS_TOLERANCE);
+    },
+  );
+
+  it('take the head too', async () => {
+    const all = rowWise(2, 'full', new Map());
+    const headAlone = { ...all, groups: new Map([...all.groups].filter(([group]) => group === 'head')) };
+    const difference = error(await logits(headAlone, 'none', rows), await logits(null, 'none', rows));
+    expect(difference).toBeGreaterThan(0);
+    expect(difference).toBeLessThan(WEIGHT_TOLERANCE);
   });
 
   it.each(['none', 'linear', 'full'] as const)('stay near float32 with smoothed inputs and adapters, profile %s', async (lora) => {
@@ -88,7 +116,7 @@ describe('row-wise products', () => {
 describe('a graph with switches', () => {
   it('is the float32 decoder with all off, and the row-wise one with all on', async () => {
     const graph = buildLlama(config, { maxContext: 64 });
-    runPasses(graph, [fuseProjections, packAttention, smoothInputs(smoothed), tryRows]);
+    runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows]);
     const run = async (value: number) => {
       const switches = Object.fromEntries(groups.map((group) => [`row_wise.${group}`, { data: Float32Array.of(value), dims: [1] }]));
       return (

@@ -33,13 +33,14 @@ describe('a weight recipe', () => {
 
   it('has the layouts of MatMulIntegerToFloat when its rows are quantised, also with its columns multiplied', () => {
     const scaled = product(weight, checkpoint('factors', [64]));
-    const shapes = (['data', 'scales'] as const).map((part) => [
-      recipeShape(rowQuantised(scaled, part)),
-      recipeType(rowQuantised(scaled, part)),
+    const shapes = (['data', 'scales', 'zeros'] as const).map((part) => [
+      recipeShape(rowQuantised(scaled, 'full', part)),
+      recipeType(rowQuantised(scaled, 'full', part)),
     ]);
     expect(shapes).toEqual([
       [[64, 6], 'int8'],
       [[6], 'float32'],
+      [[6], 'int8'],
     ]);
   });
 
@@ -68,7 +69,7 @@ describe('a weight recipe', () => {
         fc.constantFrom('a', 'b').map((name) => checkpoint(name, [32, 32])),
         tie('tree').map((of): WeightRecipe => ({ kind: 'transpose', of })),
         tie('tree').map((of) => product(of, checkpoint('f', [32]))),
-        tie('tree').map((of) => rowQuantised(of, 'data')),
+        fc.tuple(tie('tree'), fc.constantFrom('full' as const, 'paired' as const)).map(([of, levels]) => rowQuantised(of, levels, 'data')),
         fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map(concatRows),
         fc
           .tuple(tie('tree'), fc.constantFrom(8 as const, 4 as const), fc.constantFrom('data' as const, 'scales' as const))

@@ -17,10 +17,16 @@ export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Ar
 export type QuantisedPart = 'data' | 'scales' | 'zeros' | 'minimums';
 
 /**
- * Parts of W [N, K] with one scale a row of W, in the layouts of MatMulIntegerToFloat: `data` int8 [K, N], `scales` float32 [N];
- * w[n, k] = data[k, n] * scales[n].
+ * Parts of W [N, K] with one scale a row of W, in the layouts of MatMulIntegerToFloat: `data` int8 [K, N], `scales` float32 [N], `zeros` int8 [N];
+ * w[n, k] = (data[k, n] - zeros[n]) * scales[n].
  */
-export type RowPart = 'data' | 'scales';
+export type RowPart = 'data' | 'scales' | 'zeros';
+
+/**
+ * full: all 256 levels with a zero point, for kernels with int8 dot products. paired: no zeros, and neighbouring levels that cannot saturate 16
+ * bits, for kernels without.
+ */
+export type RowLevels = 'full' | 'paired';
 
 export type WeightRecipe =
   /** A tensor of the checkpoint as float32, in Hugging Face's name and layout: a linear's weight is [out, in]. */
@@ -36,7 +42,7 @@ export type WeightRecipe =
       readonly blockSize: typeof BLOCK_SIZE;
       readonly part: QuantisedPart;
     }
-  | { readonly kind: 'rowQuantised'; readonly of: WeightRecipe; readonly part: RowPart }
+  | { readonly kind: 'rowQuantised'; readonly of: WeightRecipe; readonly levels: RowLevels; readonly part: RowPart }
   /** `of` [..., K] times `factors` [K]. */
   | { readonly kind: 'product'; readonly of: WeightRecipe; readonly factors: WeightRecipe }
   | { readonly kind: 'values'; readonly shape: readonly number[]; readonly values: ConstantValues };
@@ -57,8 +63,8 @@ export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart): W
   return { kind: 'quantised', of, bits, blockSize: BLOCK_SIZE, part };
 }
 
-export function rowQuantised(of: WeightRecipe, part: RowPart): WeightRecipe {
-  return { kind: 'rowQuantised', of, part };
+export function rowQuantised(of: WeightRecipe, levels: RowLevels, part: RowPart): WeightRecipe {
+  return { kind: 'rowQuantised', of, levels, part };
 }
 
 export function product(of: WeightRecipe, factors: WeightRecipe): WeightRecipe {
@@ -106,7 +112,7 @@ export function recipeType(recipe: WeightRecipe): ElementType {
     case 'quantised':
       return recipe.part === 'data' || recipe.part === 'zeros' ? 'uint8' : 'float32';
     case 'rowQuantised':
-      return recipe.part === 'data' ? 'int8' : 'float32';
+      return recipe.part === 'scales' ? 'float32' : 'int8';
     case 'product':
       return 'float32';
     case 'values':
@@ -129,7 +135,7 @@ export function recipeKey(recipe: WeightRecipe): string {
     case 'quantised':
       return `q${recipe.bits}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'rowQuantised':
-      return `w8.${recipe.part}(${recipeKey(recipe.of)})`;
+      return `w8.${recipe.levels}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'product':
       return `product(${recipeKey(recipe.of)},${recipeKey(recipe.factors)})`;
     case 'values':

@@ -116,11 +116,11 @@ function blockLayout({ attributes }: InferenceContext) {
   return { inner, blockSize, rows: intAttribute(attributes, 'N', 0), bits: intAttribute(attributes, 'bits', 0) };
 }
 
-/** y = (x - zero) W * xScale * scales with x uint8 [..., K], W int8 [K, N] and a scale for each column of W. */
+/** y = (x - zero) (W - zeros) * xScale * scales with x uint8 [..., K], W int8 [K, N]; a scale, and maybe a zero, for each column of W. */
 const matMulIntegerToFloat: OpSchema = {
   op: 'MatMulIntegerToFloat',
   domain: 'com.microsoft',
-  inputs: ['x', 'data', 'x_scale', 'scales', 'zero'],
+  inputs: ['x', 'data', 'x_scale', 'scales', 'zero', 'zeros?'],
   outputs: ['y'],
   attributes: {},
   infer: (context) => {
@@ -128,6 +128,7 @@ const matMulIntegerToFloat: OpSchema = {
     expectRank(input(context, 2, 'float32'), 0, 'scale of x');
     expectDim(input(context, 3, 'float32').shape[0], dim(data.shape, 1), 'length of the scales');
     expectRank(input(context, 4, 'uint8'), 0, 'zero point');
+    if (context.inputs[5]) expectDim(input(context, 5, 'int8').shape[0], dim(data.shape, 1), 'length of the zeros');
     return [{ type: 'float32', shape: matMulShape(input(context, 0, 'uint8').shape, data.shape) }];
   },
 };

@@ -28,7 +28,7 @@ function elementwise(op: 'Add' | 'Div' | 'Mul' | 'Sub'): OpSchema {
   };
 }
 
-function unary(op: 'Abs' | 'Sigmoid'): OpSchema {
+function unary(op: 'Abs' | 'Round' | 'Sigmoid'): OpSchema {
   return { op, domain: '', inputs: ['x'], outputs: ['y'], attributes: {}, infer: (context) => [input(context, 0, 'float32')] };
 }
 
@@ -215,6 +215,7 @@ export const standardOps: readonly OpSchema[] = [
   reduceMax,
   reduceSum,
   reshape,
+  unary('Round'),
   unary('Sigmoid'),
   simplifiedLayerNormalization,
   split,

@@ -22,7 +22,8 @@ function projections(...groups: readonly string[]): Graph {
 describe('quantise-rows', () => {
   it('gives every row of activations and every column of the weight a scale of its own', () => {
     const graph = projections('one', 'two');
-    expect(runPasses(graph, [quantiseRows(new Set(['one']))])[0]).toMatchObject({ modified: true, counts: { quantised: 1 } });
+    const report = runPasses(graph, [quantiseRows(new Map([['one', 1]]), 'paired')])[0];
+    expect(report).toMatchObject({ modified: true, counts: { single: 1, double: 0 } });
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
         %x.one: float32[b, t, 4]
@@ -33,17 +34,42 @@ describe('quantise-rows', () => {
         %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
         %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
         %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
-        %one/MatMulIntegerToFloat: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.data(w.one), [1], @w8.scales(w.one), [128])
-        %y.one: float32[b, t, 2] = Mul(%one/MatMulIntegerToFloat, %one/scale)
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(w.one), [1], @w8.paired.scales(w.one), [128])
+        %y.one: float32[b, t, 2] = Mul(%one/product, %one/scale)
         %y.two: float32[b, t, 2] = MatMul(%x.two, @transpose(w.two))
         return %y.one, %y.two
       }"
     `);
     expect(storedWeights(graph).map(({ name, type, shape }) => [name, type, shape])).toEqual([
       ['transpose(w.two)', 'float32', [4, 2]],
-      ['w8.data(w.one)', 'int8', [4, 2]],
-      ['w8.scales(w.one)', 'float32', [2]],
+      ['w8.paired.data(w.one)', 'int8', [4, 2]],
+      ['w8.paired.scales(w.one)', 'float32', [2]],
     ]);
+  });
+
+  it('multiplies what 8 bits leave as well where two products are asked for, with a zero for every column of full levels', () => {
+    const graph = projections('one');
+    const report = runPasses(graph, [quantiseRows(new Map([['one', 2]]), 'full')])[0];
+    expect(report).toMatchObject({ modified: true, counts: { single: 0, double: 1 } });
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %x.one: float32[b, t, 4]
+      ) {
+        %one/Abs: float32[b, t, 4] = Abs(%x.one)
+        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[-1], keepdims=1}
+        %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
+        %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
+        %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.full.data(w.one), [1], @w8.full.scales(w.one), [128], @w8.full.zeros(w.one))
+        %one/Round: float32[b, t, 4] = Round(%one/Div)
+        %one/rest: float32[b, t, 4] = Sub(%one/Div, %one/Round)
+        %one/fine_levels: uint8[b, t, 4] = QuantizeLinear(%one/rest, [0.003937007859349251], [128])
+        %one/fine_product: float32[b, t, 2] = MatMulIntegerToFloat(%one/fine_levels, @w8.full.data(w.one), [0.003937007859349251], @w8.full.scales(w.one), [128], @w8.full.zeros(w.one))
+        %one/Add: float32[b, t, 2] = Add(%one/product, %one/fine_product)
+        %y.one: float32[b, t, 2] = Mul(%one/Add, %one/scale)
+        return %y.one
+      }"
+    `);
   });
 });
 

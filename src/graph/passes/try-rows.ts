@@ -1,4 +1,4 @@
-// For calibration: every linear projection gets its row-wise product beside its own, and an input `row_wise.<group>` float32 [1] that goes
+// For calibration: every linear projection gets its row-wise product beside its own (one that every processor computes exactly), and an input `row_wise.<group>` float32 [1] that goes
 // from the one (0) to the other (1).
 import { constant } from '../ir/recipe.ts';
 import type { Graph, Node } from '../ir/graph.ts';
@@ -26,7 +26,7 @@ function addTrial(graph: Graph, node: Node, group: string): void {
   const product = output(node);
   const users = [...graph.uses(product)];
   const emitter = emitterAfter(graph, node, `${scopeOf(node)}/trial`);
-  const rowWise = emitRowProduct(emitter, node, weight);
+  const rowWise = emitRowProduct(emitter, node, { weight, levels: 'paired', products: 1 });
   const negative = emitter.emit('Mul', [product, graph.initializer(constant(Float32Array.of(-1)))], {}, { name: 'negative' });
   const change = emitter.emit('Add', [rowWise, negative], {}, { name: 'change' });
   const chosen = emitter.emit('Mul', [change, graph.addInput(`row_wise.${group}`, 'float32', [1])], {}, { name: 'chosen' });

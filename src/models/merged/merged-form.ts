@@ -7,7 +7,7 @@ import { encodeOnnxModel } from '../../formats/index.ts';
 import { ELEMENT_BYTES, elementCount, storedWeights, type StoredWeight, toOnnx } from '../../graph/index.ts';
 import { withRecent } from '../checkpoint.ts';
 import type { CompiledModel, KvPrecision, Precision } from '../compiled-model.ts';
-import { calibratedRowWise, COMPILER_VERSION, openCompiled, type Placement, WEIGHTS_FILE, writeWeightsOf } from '../compile-model.ts';
+import { COMPILER_VERSION, openCompiled, type Placement, rowWiseOf, WEIGHTS_FILE, writeWeightsOf } from '../compile-model.ts';
 import type { ModelPackage } from '../model-package.ts';
 import { mergedCheckpoint, type TensorMerge } from './merged-checkpoint.ts';
 
@@ -92,7 +92,7 @@ async function writeForm(
   base: CompiledModel,
   folder: string,
 ): Promise<void> {
-  const rowWise = precision === 'w8a8' ? await calibratedRowWise(model) : undefined;
+  const rowWise = await rowWiseOf(model, precision);
   const { graph } = compileDecoder(model.config, {
     precision: precision === 'w8a8' ? 'int8' : precision,
     ...(rowWise && { rowWise }),

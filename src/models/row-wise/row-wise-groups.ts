@@ -1,18 +1,24 @@
 // The projection groups of a base that could be row-wise, with how their inputs are smoothed: from the weights and the calibration.
-import { compileDecoder, type RowWise } from '../../architectures/index.ts';
-import { recipeShape, type WeightRecipe } from '../../graph/index.ts';
+import { compileDecoder, HEAD_SITE, type RowWise, type RowWiseGroup } from '../../architectures/index.ts';
+import { recipeShape, type RowLevels, type WeightRecipe } from '../../graph/index.ts';
 import type { Calibration } from '../calibration/calibration.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { createMaterialiser } from '../materialise.ts';
 import type { ModelPackage } from '../model-package.ts';
+import type { Machine } from '../serving-forms.ts';
 import { chooseGroups } from './choose-groups.ts';
 import { smoothingFactors } from './smoothing-factors.ts';
 
 /**
- * Bound of the divergences' sum, in nats. Block-wise int8 has 0.0028 by itself and an int8 cache adds 0.001, so the whole stays below 0.008
- * with room for texts that are unlike the calibration's.
+ * Bounds of the divergences' sum, in nats. Paired: the other groups stay block-wise int8, which has 0.0028 by itself, and an int8 cache adds
+ * 0.001. Full: the others have two products, with 0.0029 in all.
  */
-const LARGEST_DIVERGENCE = 0.004;
+const LARGEST_DIVERGENCE = { paired: 0.004, full: 0.002 } as const satisfies Record<RowLevels, number>;
+
+/** Of weights for products in integers on a machine. */
+export function rowLevels({ hasInt8DotProduct }: Pick<Machine, 'hasInt8DotProduct'>): RowLevels {
+  return hasInt8DotProduct ? 'full' : 'paired';
+}
 
 /** Weights [outFeatures, inFeatures] of the fused linears, by group. */
 export function groupWeights(config: ModelPackage['config']): ReadonlyMap<string, WeightRecipe> {
@@ -31,7 +37,7 @@ export async function smoothing(
   checkpoint: Checkpoint,
   inputMax: Calibration['inputMax'],
   groups?: readonly string[],
-): Promise<RowWise> {
+): Promise<ReadonlyMap<string, Float32Array>> {
   const materialiser = createMaterialiser(checkpoint);
   const factors = new Map<string, Float32Array>();
   for (const [group, weight] of groupWeights(config)) {
@@ -43,8 +49,8 @@ export async function smoothing(
   return factors;
 }
 
-/** The row-wise groups of this base's w8a8 form. */
-export async function chosenRowWise(model: ModelPackage, { inputMax, divergences }: Calibration): Promise<RowWise> {
+/** The row-wise groups of this base's w8a8 form: those that bear 8 bits of x have one product, the others two, or stay in blocks. */
+export async function chosenRowWise(model: ModelPackage, { inputMax, divergences }: Calibration, levels: RowLevels): Promise<RowWise> {
   const { config } = model;
   const trials = [...groupWeights(config)].map(([group, weight]) => ({
     group,
@@ -52,5 +58,15 @@ export async function chosenRowWise(model: ModelPackage, { inputMax, divergences
     weightCount: recipeShape(weight).reduce((product, size) => product * size, 1),
   }));
   await using checkpoint = await model.openCheckpoint();
-  return await smoothing(config, checkpoint, inputMax, chooseGroups(trials, LARGEST_DIVERGENCE));
+  const smoothed = await smoothing(config, checkpoint, inputMax, chooseGroups(trials, LARGEST_DIVERGENCE[levels]));
+  const groups = new Map<string, RowWiseGroup>([...smoothed].map(([group, factors]) => [group, { products: 1, smoothing: factors }]));
+  const others = levels === 'full' ? [...trials.map(({ group }) => group), HEAD_SITE].filter((group) => !groups.has(group)) : [];
+  for (const group of others) groups.set(group, { products: 2, smoothing: null });
+  return { levels, groups };
+}
+
+/** Every group with two products, which bear any activations: needs no calibration. */
+export function doubleRowWise(config: ModelPackage['config']): RowWise {
+  const how: RowWiseGroup = { products: 2, smoothing: null };
+  return { levels: 'full', groups: new Map([...groupWeights(config).keys(), HEAD_SITE].map((group) => [group, how])) };
 }

@@ -1,5 +1,5 @@
 // Bytes of weight recipes for tests: plain loops over the definition in graph/ir/recipe.ts, independent of the product's own writer.
-import { BLOCK_SIZE, constantBytes, elementCount, recipeShape, type WeightRecipe } from '../../../src/graph/index.ts';
+import { BLOCK_SIZE, constantBytes, elementCount, recipeShape, type RowLevels, type WeightRecipe } from '../../../src/graph/index.ts';
 
 /** Content of a checkpoint's tensor. */
 export type Checkpoint = (tensor: string, elements: number) => Float32Array;
@@ -9,7 +9,7 @@ export function materialise(recipe: WeightRecipe, checkpoint: Checkpoint): Uint8
   if (recipe.kind === 'quantised')
     return bytesOf(quantiseBlocks(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.bits)[recipe.part]);
   if (recipe.kind === 'rowQuantised')
-    return bytesOf(quantiseRows(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0)[recipe.part]);
+    return bytesOf(quantiseRows(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.levels)[recipe.part]);
   return bytesOf(floats(recipe, checkpoint));
 }
 
@@ -94,27 +94,34 @@ export function quantisedAndBack(weight: Float32Array, rows: number, bits: 8 | 4
   });
 }
 
-/** Levels up to 64, so that no pair of products leaves 16 bits. */
-function quantiseRows(weight: Float32Array, rows: number): { readonly data: Int8Array; readonly scales: Float32Array } {
+interface Rows {
+  readonly data: Int8Array;
+  readonly scales: Float32Array;
+  readonly zeros: Int8Array;
+}
+
+/** Levels up to 64, or up to 60 around a zero of at most 3, so that no pair of products leaves 16 bits on any processor. */
+function quantiseRows(weight: Float32Array, rows: number, levels: RowLevels): Rows {
   const columns = weight.length / rows;
+  const zeros = Int8Array.from({ length: rows }, (_, row) => (levels === 'full' ? (row % 7) - 3 : 0));
   const scales = Float32Array.from({ length: rows }, (_, row) => {
     const sizes = weight.subarray(row * columns, (row + 1) * columns).map(Math.abs);
-    return Math.max(...sizes) / 64;
+    return Math.max(...sizes) / (levels === 'full' ? 60 : 64);
   });
   const data = Int8Array.from(weight, (_, position) => {
     const [column, row] = [Math.floor(position / rows), position % rows];
-    return Math.round((weight[row * columns + column] ?? 0) / (scales[row] ?? 1));
+    return Math.round((weight[row * columns + column] ?? 0) / (scales[row] ?? 1)) + (zeros[row] ?? 0);
   });
-  return { data, scales };
+  return { data, scales, zeros };
 }
 
 /** What a weight [rows, inFeatures] is after quantising with a scale a row. */
-export function rowQuantisedAndBack(weight: Float32Array, rows: number): Float32Array {
-  const { data, scales } = quantiseRows(weight, rows);
+export function rowQuantisedAndBack(weight: Float32Array, rows: number, levels: RowLevels): Float32Array {
+  const { data, scales, zeros } = quantiseRows(weight, rows, levels);
   const columns = weight.length / rows;
   return weight.map((_, position) => {
     const [row, column] = [Math.floor(position / columns), position % columns];
-    return (data[column * rows + row] ?? 0) * (scales[row] ?? 0);
+    return ((data[column * rows + row] ?? 0) - (zeros[row] ?? 0)) * (scales[row] ?? 0);
   });
 }
 
