@@ -16,28 +16,33 @@ export interface DifferentiateOptions {
   readonly inverses?: Inverses;
 }
 
+export interface Differentiated {
+  /** One for each value of `by`, of its shape. */
+  readonly gradients: ReadonlyMap<Value, Value>;
+  /** Every gradient on the way, wanted or not. */
+  readonly passed: ReadonlySet<Value>;
+}
+
 /**
- * Adds the backward pass behind the last node; only what leads to a wanted gradient is computed. The result has one gradient for each value of
- * `by`, of its shape.
+ * Adds the backward pass behind the last node; only what leads to a wanted gradient is computed.
  * @throws Error that names the node and operator which has no rule, or whose rule can't be applied.
  */
-export function differentiate(graph: Graph, options: DifferentiateOptions): ReadonlyMap<Value, Value> {
+export function differentiate(graph: Graph, options: DifferentiateOptions): Differentiated {
   const active = activeValues(graph, options);
   for (const value of options.by) if (!active.has(value)) throw new Error(`${value.name} is a constant here: it has no gradient`);
   if (!active.has(options.of)) throw new Error(`${options.of.name} depends on none of the wanted values`);
-  const gradients = new Map<Value, Value>();
   const first = gradientEmitter(emitterAtEnd(graph));
-  gradients.set(options.of, first.scalar(1));
+  const gradients = new Map<Value, Value>([[options.of, first.scalar(1)]]);
   for (const node of [...graph.nodes].reverse()) {
     if (node.outputs.some((output) => output && gradients.has(output))) passThrough(graph, node, { active, gradients, options });
   }
-  return new Map(
-    options.by.map((value) => {
-      const found = gradients.get(value);
-      if (!found) throw new Error(`${options.of.name} does not depend on ${value.name}`);
-      return [value, first.expand(found, value)];
-    }),
-  );
+  const wanted = options.by.map((value): readonly [Value, Value] => {
+    const found = gradients.get(value);
+    if (!found) throw new Error(`${options.of.name} does not depend on ${value.name}`);
+    return [value, first.expand(found, value)];
+  });
+  const made = [...gradients.values()].filter((value) => graph.producer(value));
+  return { gradients: new Map(wanted), passed: new Set(made) };
 }
 
 /** Values that depend on a wanted one. */

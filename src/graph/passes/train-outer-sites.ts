@@ -4,6 +4,8 @@ import type { Graph, Node, Value } from '../ir/graph.ts';
 import { constant } from '../ir/recipe.ts';
 import { input, output } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
+import { fixedDim } from '../ops/shapes.ts';
+import { rowNumbers } from './dequantise-weights.ts';
 import { delta, doraGain, down, dropped, emitProduct, type SiteInputs, type TrainedHeadTargets } from './trained-site.ts';
 
 /** gain * (E[id] + s B A[:, id]) */
@@ -24,7 +26,8 @@ export function trainEmbedding(graph: Graph, node: Node, inputs: SiteInputs, sto
 function wholeTable(emitter: Emitter, node: Node): Value {
   const table = input(node, 0);
   if (node.op === 'Gather') return table;
-  const rows = emitter.graph.addInput('embedding.ids', 'int64', [table.shape[0] ?? 0]);
+  const count = fixedDim(table.shape, 0, 'height of the table');
+  const rows = emitter.graph.value(rowNumbers(count)) ?? emitter.graph.addInput(rowNumbers(count), 'int64', [count]);
   return emitter.emit(node.op, [table, rows, ...node.inputs.slice(2)], node.attributes, { name: 'table' });
 }
 

@@ -14,13 +14,18 @@ export interface PinnedAdapter {
   release(): void;
 }
 
-/** @throws AppError as the registry's `lease` and `leaseMix`, `invalid_request` for a malformed mix; nothing stays pinned then. */
-export async function pinAdapter({ adapters }: AppServices, tenant: TenantId, choice: AdapterChoice): Promise<PinnedAdapter | null> {
+/** `splitKey` chooses between an active version and its canary. @throws AppError as the registry's `lease` and `leaseMix`, `invalid_request` for a malformed mix; nothing stays pinned then. */
+export async function pinAdapter(
+  { adapters }: AppServices,
+  tenant: TenantId,
+  choice: AdapterChoice,
+  splitKey: string,
+): Promise<PinnedAdapter | null> {
   if (choice === null) return null;
-  if (typeof choice !== 'string') return await adapters.leaseMix(tenant, choice);
+  if (typeof choice !== 'string') return await adapters.leaseMix(tenant, choice, splitKey);
   const mix = parseMix(choice);
-  if (mix !== undefined) return await adapters.leaseMix(tenant, mix);
-  const lease = adapters.lease(tenant, choice);
+  if (mix !== undefined) return await adapters.leaseMix(tenant, mix, splitKey);
+  const lease = adapters.lease(tenant, choice, splitKey);
   const { version } = lease;
   return { label: `${version.name}@${version.version}`, digest: version.digest, versions: [version], release: () => lease.release() };
 }

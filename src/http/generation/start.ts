@@ -6,6 +6,7 @@ import type { AppServices } from '../services.ts';
 import { pinAdapter } from './pin.ts';
 import type { AdapterChoice } from './reference.ts';
 import { GenerationSession, submitAll, type GenerationSpec } from './session.ts';
+import { splitKeyOf } from './split-key.ts';
 
 export interface GenerationCall {
   readonly services: AppServices;
@@ -23,7 +24,8 @@ export interface GenerationCall {
 export async function startGeneration(call: GenerationCall, buildSpec: () => GenerationSpec): Promise<GenerationSession> {
   const { services, reply } = call;
   const observer = call.metrics.observeSession();
-  const session = new GenerationSession(await pinAdapter(services, call.tenant, call.adapter), observer);
+  const lease = await pinAdapter(services, call.tenant, call.adapter, splitKeyOf(reply.request));
+  const session = new GenerationSession(lease, observer);
   try {
     submitAll(services, session, call.tenant, buildSpec());
   } catch (error) {

@@ -13,7 +13,6 @@ const label = Type.String({ maxLength: LIMITS.labelCharacters });
 
 /** Accepted and without effect here: they ask for nothing that could change the answer. */
 const harmlessFields = {
-  user: Type.Optional(label),
   safety_identifier: Type.Optional(label),
   prompt_cache_key: Type.Optional(label),
   metadata: Type.Optional(Type.Object({}, { additionalProperties: label, maxProperties: 16 })),
@@ -47,6 +46,9 @@ const samplingFields = {
 const stopText = Type.String({ minLength: 1, maxLength: LIMITS.stopCharacters });
 
 export const commonFields = {
+  user: Type.Optional(
+    Type.String({ maxLength: LIMITS.labelCharacters, description: 'While an adapter has a canary, a user meets one and the same version' }),
+  ),
   model: Type.Optional(
     Type.String({
       maxLength: LIMITS.referenceCharacters,

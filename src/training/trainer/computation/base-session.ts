@@ -3,15 +3,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeOnnxModel } from '../../../formats/index.ts';
-import { elementCount, type Graph, type StoredWeight, storedWeights, toOnnx } from '../../../graph/index.ts';
+import { elementCount, type Graph, rowNumbers, type StoredWeight, storedWeights, toOnnx } from '../../../graph/index.ts';
 import type { CompiledModel } from '../../../models/index.ts';
 import {
+  type Binding,
   createEnvironment,
   createSession,
+  createTensor,
   mapWeights,
   type OrtEnvironment,
   type Session,
   type SharedWeights,
+  type Tensor,
   type WeightEntry,
 } from '../../../runtime/index.ts';
 
@@ -30,13 +33,17 @@ const WEIGHT_BYTES = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 
 export interface BaseSessions {
   readonly environment: OrtEnvironment;
   open(graph: Graph): Session;
+  /** Binds the constant inputs of quantised weights. */
+  bindRowNumbers(graph: Graph, binding: Binding): void;
   close(): void;
 }
 
 export function openBaseSessions(compiled: CompiledModel, threadCount: number): BaseSessions {
-  const environment = createEnvironment({ threadCount, allowSpinning: false });
+  // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
+  const environment = createEnvironment({ threadCount, allowSpinning: true });
   const opened: Session[] = [];
   const mapped: SharedWeights[] = [];
+  const rows = new Map<number, Tensor>();
   return {
     environment,
     open(graph) {
@@ -48,12 +55,29 @@ export function openBaseSessions(compiled: CompiledModel, threadCount: number): 
       opened.push(session);
       return session;
     },
+    bindRowNumbers(graph, binding) {
+      for (const { name, shape } of graph.inputs) {
+        const [count] = shape;
+        if (typeof count !== 'number' || name !== rowNumbers(count)) continue;
+        const tensor = rows.get(count) ?? createTensor(environment, 'int64', [count], counting(count));
+        rows.set(count, tensor);
+        binding.input(name, tensor);
+      }
+    },
     close() {
       for (const session of opened) session.dispose();
+      for (const tensor of rows.values()) tensor.dispose();
       for (const shared of mapped) shared.dispose();
       environment.dispose();
     },
   };
+}
+
+/** 0, 1, …, count - 1 */
+function counting(count: number): BigInt64Array {
+  const numbers = new BigInt64Array(new ArrayBuffer(count * 8));
+  for (let number = 0; number < count; number++) numbers[number] = BigInt(number);
+  return numbers;
 }
 
 /** Where a weight lies, in the shape that this graph reads it in. */
@@ -76,7 +100,11 @@ function openSession(
     const path = join(folder, 'training.onnx');
     writeFileSync(path, encodeOnnxModel(model));
     writeFileSync(join(folder, 'weights.bin'), '');
-    return createSession(environment, path, { weights, config: SESSION_CONFIG });
+    return createSession(environment, path, {
+      weights,
+      config: SESSION_CONFIG,
+      ...(process.env.PROF && { profilePrefix: process.env.PROF }),
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }

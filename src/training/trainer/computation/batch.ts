@@ -1,4 +1,5 @@
 // A micro-batch as the arrays that a training graph reads: flat tokens, where they lie in rows, what sees what, what is supervised.
+import type { TensorData } from '../../../runtime/index.ts';
 import type { TrainingExample } from '../ports.ts';
 
 export interface HeadCounts {
@@ -112,4 +113,23 @@ function supervision(examples: readonly TrainingExample[], tokenCount: number): 
     supervisedInverse,
     targets: BigInt64Array.from(targets, BigInt),
   };
+}
+
+type BatchInput = readonly [string, 'int64' | 'float32', readonly number[], TensorData];
+
+/** Inputs of a training graph: name, type, shape, values. */
+export function batchInputs(batch: Batch): readonly BatchInput[] {
+  const { rowCount, length, tokenCount, supervisedCount } = batch;
+  const heads = (indices: BigInt64Array): number => indices.length / Math.max(1, rowCount * length);
+  return [
+    ['input_ids', 'int64', [tokenCount], batch.inputIds],
+    ['unpack.queries', 'int64', [rowCount, heads(batch.unpackQueries), length], batch.unpackQueries],
+    ['unpack.keys', 'int64', [rowCount, heads(batch.unpackKeys), length], batch.unpackKeys],
+    ['pack.queries', 'int64', [batch.packQueries.length / 3, 3], batch.packQueries],
+    ['pack.keys', 'int64', [batch.packKeys.length / 3, 3], batch.packKeys],
+    ['mask', 'float32', [rowCount, 1, length, length], batch.mask],
+    ['supervised', 'int64', [supervisedCount], batch.supervised],
+    ['supervised.inverse', 'int64', [tokenCount], batch.supervisedInverse],
+    ['targets', 'int64', [supervisedCount], batch.targets],
+  ];
 }

@@ -1,17 +1,15 @@
 // The port's computation: graphs of forward and backward over one base, made when they are first needed, run on one micro-batch a call.
 import type { SiteInputs } from '../../../graph/index.ts';
 import { ensureCompiled, openModelPackage } from '../../../models/index.ts';
-import { type Binding, createTensor, type OrtEnvironment, type Tensor, type TensorData } from '../../../runtime/index.ts';
+import { type Binding, createTensor, type OrtEnvironment, type Tensor } from '../../../runtime/index.ts';
 import type { ComputationOptions, Dropout, LossSum, TrainingComputation, TrainingExample } from '../ports.ts';
 import { type BaseSessions, openBaseSessions } from './base-session.ts';
-import { type Batch, type HeadCounts, makeBatch } from './batch.ts';
+import { type Batch, batchInputs, type HeadCounts, makeBatch } from './batch.ts';
 import { channelNumbers, dropThreshold, tokenNumbers } from './dropout.ts';
 import { frozenSites } from './frozen-sites.ts';
+import { type Prepared, PreparedGraphs, type PreparedGraphsOptions, type Purpose } from './prepared-graphs.ts';
 import { addGradient, type GradientPart, SiteTensors } from './site-tensors.ts';
-import { buildTrainingGraph, LOSS_OUTPUT, type TrainingGraphOptions } from './training-graph.ts';
-
-/** What a run is for: each is a graph of its own. */
-type Purpose = 'train' | 'train-with-dropout' | 'evaluate';
+import { buildTrainingGraph, LOSS_OUTPUT } from './training-graph.ts';
 
 /** @throws AppError `usage` when the model is not imported. */
 export async function createTrainingComputation(options: ComputationOptions): Promise<TrainingComputation> {
@@ -22,7 +20,7 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
     const base = openBaseSessions(compiled, options.threadCount);
     return new Computation(
       base,
-      { config: model.config, sites: options.sites },
+      { config: model.config, sites: options.sites, basePrecision: options.basePrecision, memoryBudgetBytes: options.memoryBudgetBytes },
       (inputs) => new SiteTensors(base.environment, inputs, frozen),
     );
   } finally {
@@ -30,29 +28,21 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
   }
 }
 
-interface Prepared {
-  readonly binding: Binding;
-  readonly siteInputs: readonly SiteInputs[];
-}
-
 class Computation implements TrainingComputation {
   readonly #base: BaseSessions;
-  readonly #graph: Pick<TrainingGraphOptions, 'config' | 'sites'>;
+  readonly #heads: HeadCounts;
   readonly #tensors: SiteTensors;
   readonly #scratch = new Map<string, { readonly values: Float32Array; readonly tensor: Tensor }>();
-  readonly #prepared = new Map<Purpose, Prepared>();
+  readonly #graphs: PreparedGraphs;
   readonly #channels = new Map<number, Tensor>();
 
-  constructor(
-    base: BaseSessions,
-    graph: Pick<TrainingGraphOptions, 'config' | 'sites'>,
-    makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors,
-  ) {
+  constructor(base: BaseSessions, options: PreparedGraphsOptions, makeTensors: (siteInputs: readonly SiteInputs[]) => SiteTensors) {
     this.#base = base;
-    this.#graph = graph;
+    this.#heads = options.config;
     // The sites' inputs are the same in every graph.
-    const { siteInputs } = buildTrainingGraph({ ...graph, dropout: false, gradients: false });
+    const { siteInputs } = buildTrainingGraph({ ...options, dropout: false, gradients: false, recomputedLayers: 0 });
     this.#tensors = makeTensors(siteInputs);
+    this.#graphs = new PreparedGraphs(base, options, (prepared, purpose) => this.#bindFixed(prepared, purpose));
   }
 
   get parameters(): TrainingComputation['parameters'] {
@@ -85,7 +75,7 @@ class Computation implements TrainingComputation {
   }
 
   close(): void {
-    for (const { binding } of this.#prepared.values()) binding.dispose();
+    this.#graphs.close();
     for (const tensor of this.#channels.values()) tensor.dispose();
     for (const { tensor } of this.#scratch.values()) tensor.dispose();
     this.#tensors.close();
@@ -97,9 +87,9 @@ class Computation implements TrainingComputation {
     purpose: Purpose,
     bindMore: (prepared: Prepared, batch: Batch, environment: OrtEnvironment) => { readonly tensors: readonly Tensor[]; finish(): void },
   ): LossSum {
-    const batch = makeBatch(examples, this.#graph.config satisfies HeadCounts);
+    const batch = makeBatch(examples, this.#heads);
     if (batch.supervisedCount === 0) return { loss: 0, supervisedTokens: 0 };
-    const prepared = this.#prepare(purpose);
+    const prepared = this.#graphs.for(purpose, batch);
     const { environment } = this.#base;
     const tensors: Tensor[] = [];
     try {
@@ -126,17 +116,9 @@ class Computation implements TrainingComputation {
     }
   }
 
-  #prepare(purpose: Purpose): Prepared {
-    const known = this.#prepared.get(purpose);
-    if (known) return known;
-    const gradients = purpose !== 'evaluate';
-    const { graph, siteInputs } = buildTrainingGraph({ ...this.#graph, dropout: purpose === 'train-with-dropout', gradients });
-    const binding = this.#base.open(graph).createBinding();
-    const prepared = { binding, siteInputs };
-    for (const [name, tensor] of this.#tensors.fixed) if (graph.inputs.some((input) => input.name === name)) binding.input(name, tensor);
-    if (gradients) for (const part of this.#tensors.gradients) this.#bindScratch(binding, part);
-    this.#prepared.set(purpose, prepared);
-    return prepared;
+  #bindFixed({ binding, inputNames }: Prepared, purpose: Purpose): void {
+    for (const [name, tensor] of this.#tensors.fixed) if (inputNames.has(name)) binding.input(name, tensor);
+    if (purpose !== 'evaluate') for (const part of this.#tensors.gradients) this.#bindScratch(binding, part);
   }
 
   /** Whole gradients have one place for all graphs and runs. */
@@ -188,22 +170,4 @@ class Computation implements TrainingComputation {
     this.#channels.set(count, known);
     return known;
   }
-}
-
-type BatchInput = readonly [string, 'int64' | 'float32', readonly number[], TensorData];
-
-function batchInputs(batch: Batch): readonly BatchInput[] {
-  const { rowCount, length, tokenCount, supervisedCount } = batch;
-  const heads = (indices: BigInt64Array): number => indices.length / Math.max(1, rowCount * length);
-  return [
-    ['input_ids', 'int64', [tokenCount], batch.inputIds],
-    ['unpack.queries', 'int64', [rowCount, heads(batch.unpackQueries), length], batch.unpackQueries],
-    ['unpack.keys', 'int64', [rowCount, heads(batch.unpackKeys), length], batch.unpackKeys],
-    ['pack.queries', 'int64', [batch.packQueries.length / 3, 3], batch.packQueries],
-    ['pack.keys', 'int64', [batch.packKeys.length / 3, 3], batch.packKeys],
-    ['mask', 'float32', [rowCount, 1, length, length], batch.mask],
-    ['supervised', 'int64', [supervisedCount], batch.supervised],
-    ['supervised.inverse', 'int64', [tokenCount], batch.supervisedInverse],
-    ['targets', 'int64', [supervisedCount], batch.targets],
-  ];
 }
