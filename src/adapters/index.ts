@@ -8,7 +8,8 @@ export { computeMix, type MixComputer, type MixTask } from './combining/compute-
 export { mergeAdapters, packSum, type MergedAdapters, type MergeOptions } from './combining/merge-adapters.ts';
 export type { LoraPart } from './combining/merge-lora.ts';
 export { checkedWeight, parseMix, requirePartCount, type FactorStrategy, type MajoritySign, type Mix } from './combining/mix.ts';
-export { openAdapterRegistry, type AdapterRegistryParts } from './registry.ts';
+export { openAdapterRegistry } from './registry.ts';
+export type { AdapterRegistryParts } from './registry-parts.ts';
 export { publishSamples } from './samples.ts';
 export type { BlobKeeper, HeldBlob } from './blob-keeper.ts';
 export type * from './port.ts';

@@ -1,19 +1,10 @@
 // The adapter registry: names, versions, pointer and leases of all tenants over one storage. Upload is in publication.ts.
 import type { Readable } from 'node:stream';
-import {
-  AppError,
-  silentLogger,
-  systemClock,
-  type AdapterName,
-  type Clock,
-  type Digest,
-  type Logger,
-  type TenantId,
-} from '../core/index.ts';
-import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
+import { AppError, silentLogger, systemClock, type AdapterName, type Digest, type TenantId } from '../core/index.ts';
+import type { BaseModelDescription } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
 import { adapterNotFound, Catalogue } from './catalogue.ts';
-import { computeMix, type MixComputer } from './combining/compute-mix.ts';
+import { computeMix } from './combining/compute-mix.ts';
 import type { Mix } from './combining/mix.ts';
 import { MixLeases, type LeasedRow } from './combining/mix-leases.ts';
 import { ifMatchPasses } from './etag.ts';
@@ -23,7 +14,7 @@ import { GarbageCollector } from './garbage.ts';
 import { listAdapters } from './listing.ts';
 import { AdapterLoader } from './loading.ts';
 import { PinBoard } from './pin-board.ts';
-import { type PlacedDigest, PlacementBoard } from './placement-board.ts';
+import { PlacementBoard } from './placement-board.ts';
 import type {
   AdapterLease,
   AdapterRegistry,
@@ -37,37 +28,12 @@ import type {
 } from './port.ts';
 import { type Publication, Publisher } from './publication.ts';
 import { SerialQueue } from './serial-queue.ts';
+import type { AdapterRegistryParts } from './registry-parts.ts';
 import { digestsOf, summarize, versionOf } from './summary.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
 const ALL = Number.MAX_SAFE_INTEGER;
 const DEFAULT_MIX_CACHE_BYTES = 2 ** 30;
-
-export interface AdapterRegistryParts {
-  readonly storage: Storage;
-  /** The loaded base; adapters are validated against it and bound to it. */
-  readonly base: BaseModelDescription;
-  /** Its original weights, read only for DoRA. */
-  readonly weights: BaseWeights;
-  /** Largest rank of a site (setting adapterMaxRank). */
-  readonly maxRank: number;
-  /** Bytes that one uploaded file may have; 1 GiB when absent. */
-  readonly maxFileBytes?: number;
-  /** The engine can serve merged models; otherwise an adapter with full weights is refused when a request names it. */
-  readonly servesMerged?: boolean;
-  /** Folder whose adapters may be loaded by path; absent or null: none. */
-  readonly importFolder?: string | null;
-  /** Called with the packed digests that have a mode other than `auto`, at opening and whenever that changes. */
-  readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
-  /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
-  readonly onPins?: (digests: readonly Digest[]) => void;
-  /** Bytes of mixes that are kept on the disk for requests to come; 1 GiB when absent. */
-  readonly mixCacheBytes?: number;
-  /** Where mixes are computed; in the calling thread when absent. */
-  readonly computeMix?: MixComputer;
-  readonly clock?: Clock;
-  readonly logger?: Logger;
-}
 
 /** Removes blobs that no row refers to, then answers the registry. Reads no blob. */
 export async function openAdapterRegistry(parts: AdapterRegistryParts): Promise<AdapterRegistry> {

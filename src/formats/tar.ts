@@ -22,7 +22,9 @@ export function readTar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
     Buffer.from(archive.subarray(offset, offset + length))
       .toString('latin1')
       .split('\u0000', 1)[0] ?? '';
-  for (let offset = 0; offset + BLOCK_BYTES <= archive.byteLength && text(offset, 100) !== '';) {
+  for (let offset = 0; ;) {
+    if (offset + BLOCK_BYTES > archive.byteLength) throw new FormatError('tar', 'the archive is cut off');
+    if (text(offset, 100) === '') return files;
     const size = Number.parseInt(text(offset + 124, 12), 8);
     const start = offset + BLOCK_BYTES;
     if (text(offset + 257, 5) !== 'ustar' || text(offset + 156, 1) !== '0')
@@ -31,7 +33,6 @@ export function readTar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
     files.set(text(offset, 100), archive.subarray(start, start + size));
     offset = start + Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
   }
-  return files;
 }
 
 /** Fields by offset; numbers in octal digits and a NUL. The checksum counts its own field as eight spaces. */

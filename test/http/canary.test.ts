@@ -52,6 +52,15 @@ async function metByAll(askings: readonly Asking[]): Promise<readonly string[]> 
 const USERS: readonly Asking[] = Array.from({ length: 40 }, (_, index) => ({ user: `user-${index}` }));
 
 describe('a canary', () => {
+  it('is met in a mix by the same users as alone', async () => {
+    await split(0.5);
+    const users = USERS.slice(0, 12);
+    const alone = await metByAll(users);
+    expect(new Set(alone).size).toBe(2);
+    const mixed = await metByAll(users.map((user) => ({ ...user, model: `${name}*0.5` })));
+    expect(mixed).toEqual(alone.map((version) => `${version}*0.5`));
+  });
+
   it('is shown wherever the adapter is, and moves the etag', async () => {
     const before = await get(`/v1/adapters/${name}`);
     expect(before.json()).toMatchObject({ canary: null });

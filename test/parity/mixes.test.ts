@@ -4,8 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fixtureAdapter } from '../support/adapter-files.ts';
 import { Api, type Completion } from '../support/api.ts';
 import { casesOf, type ExpectedFile } from '../support/expected.ts';
-import { disagreements } from '../support/parity.ts';
+import { disagreements, greedyDisagreements } from '../support/parity.ts';
 import { fixturePath } from '../support/repository.ts';
+import { startServer } from '../support/server.ts';
 import { serverOfTests } from '../support/test-server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { importTinyModel, type TinyModel } from '../support/tiny-model.ts';
@@ -67,5 +68,51 @@ describe.each(['tiny-llama', 'tiny-llama-untied'] as const)('mixes on %s', (base
   it.each(merges)("merge A and B as LoRAX's own code does: %s", async (name, merged) => {
     const api = new MergingApi(running.api.url, merged);
     expect(await disagreements(api, base, casesOf(file, name))).toEqual([]);
+  });
+
+  it('are applied the same when all of them and their parts run at once', async () => {
+    const found = await Promise.all(
+      [...sums, ...sums].map(async (mix) => {
+        const [answer] = casesOf(file, mix);
+        return answer === undefined ? ['no case'] : await greedyDisagreements(running.api, mix, answer);
+      }),
+    );
+    expect(found.flat()).toEqual([]);
+  });
+});
+
+describe('mixes over the life of a server', () => {
+  const modelsDir = temporaryFolder();
+  const dataDir = temporaryFolder();
+  const settings = { modelsDir, dataDir, model: 'tiny-llama', precision: 'fp32' };
+  const running = serverOfTests(async () => {
+    await importTinyModel('tiny-llama', modelsDir);
+    return settings;
+  });
+  const ask = async (api: Api, model: string): Promise<{ status: number; digest: string | null; text: string }> => {
+    const answer = await api.post('/v1/completions', { model, prompt: 'The answer is', max_tokens: 8, temperature: 0, ignore_eos: true });
+    const { choices } = (await answer.json()) as { choices?: readonly { readonly text: string }[] };
+    return { status: answer.status, digest: answer.headers.get('x-adapter-digest'), text: choices?.[0]?.text ?? '' };
+  };
+
+  it('finish when their parts are removed, go with them, and are the same again after a restart', async () => {
+    const { api, server } = running;
+    const names = ['qv-r8', 'linears-f16'];
+    for (const name of names) await api.upload(name, fixtureAdapter(`tiny-adapters/${name}`));
+    const mix = 'qv-r8*0.7,linears-f16*0.3';
+    const before = await ask(api, mix);
+    const stream = await api.streamCompletion({ model: mix, prompt: 'a', max_tokens: 100, temperature: 0, ignore_eos: true });
+    const events = stream.events[Symbol.asyncIterator]();
+    await events.next();
+    for (const name of names) expect((await api.call('DELETE', `/v1/adapters/${name}`)).status).toBe(200);
+    let last = '';
+    for (let event = await events.next(); event.done !== true; event = await events.next()) last = event.value;
+    expect(last).toBe('[DONE]');
+    expect((await ask(api, mix)).status).toBe(404);
+    for (const name of names) await api.upload(name, fixtureAdapter(`tiny-adapters/${name}`));
+    await server.stop();
+    await using again = await startServer(settings);
+    const versioned = await ask(new Api(again.url), 'linears-f16@2*0.3,qv-r8@2*0.7');
+    expect(versioned).toEqual(before);
   });
 });

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openTinyRegistry, tinyAdapter, uploadFiles } from '../../../test/support/registry-harness.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
-import { DEFAULT_TENANT, type AdapterName, type Digest } from '../../core/index.ts';
+import { DEFAULT_TENANT, SAMPLES_TENANT, type AdapterName, type Digest, type TenantId } from '../../core/index.ts';
 import { openMemoryStorage } from '../../storage/index.ts';
 import type { AdapterRegistry, AdapterRegistryParts } from '../index.ts';
 import { computeMix } from './compute-mix.ts';
@@ -124,8 +124,15 @@ describe('leases of mixes', () => {
         await computeMix(task);
       },
     });
-    const waiting = Array.from({ length: 17 }, async (_, index) => await lease(registry, `a*0.${index + 10}`));
-    await expect(lease(registry, 'a*0.99')).rejects.toMatchObject({ code: 'overloaded', retryAfterSeconds: 2 });
+    await uploadFiles(registry, { tenant: SAMPLES_TENANT, name: 'shared' as AdapterName }, tinyAdapter(9));
+    const waiting = Array.from({ length: 8 }, async (_, index) => await lease(registry, `a*0.${index + 10}`));
+    await expect(lease(registry, 'a*0.99')).rejects.toMatchObject({ code: 'rate_limited', retryAfterSeconds: 2 });
+    const others = Array.from({ length: 56 }, async (_, index) => {
+      const tenant = `tenant-${index % 7}` as TenantId;
+      return await registry.leaseMix(tenant, mixOf(`samples/shared*0.${index + 10}`));
+    });
+    await expect(registry.leaseMix('late' as TenantId, mixOf('samples/shared*0.5'))).rejects.toMatchObject({ code: 'overloaded' });
+    waiting.push(...others);
     finish();
     for (const held of await Promise.all(waiting)) held.release();
     (await lease(registry, 'a*0.99')).release();

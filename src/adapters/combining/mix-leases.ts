@@ -42,6 +42,7 @@ interface Held {
 }
 
 interface Flight {
+  readonly tenant: TenantId;
   readonly partDigests: ReadonlySet<Digest>;
   /** A part was removed meanwhile: the mix serves those who wait for it and nobody else. */
   isForgotten: boolean;
@@ -51,8 +52,8 @@ interface Kept extends Derived, Held {
   readonly partDigests: ReadonlySet<Digest>;
 }
 
-/** Mixes that wait for the one that is computed; more are refused. */
-const MAX_WAITING = 16;
+/** Mixes that may be in the making; more are refused. One tenant alone cannot keep the others out. */
+const MAX_FLIGHTS = { ofTenant: 8, inAll: 64 };
 
 export class MixLeases {
   readonly #parts: MixLeasesParts;
@@ -91,7 +92,7 @@ export class MixLeases {
       const { label } = canonical;
       const same = digestWithoutWork(canonical);
       if (same !== undefined) return { label, digest: same, versions, release };
-      const { digest, endHold } = await this.#derive(keyOf(tenant, canonical, rows), canonical, rows);
+      const { digest, endHold } = await this.#derive(tenant, canonical, rows);
       endHolds.push(endHold);
       return { label, digest, versions, release };
     } catch (error) {
@@ -108,18 +109,20 @@ export class MixLeases {
   }
 
   /** Single flight for each mix. */
-  async #derive(key: string, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Held> {
+  async #derive(tenant: TenantId, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Held> {
+    const key = keyOf(tenant, canonical, rows);
     const kept = this.#kept.get(key);
     if (kept !== undefined) return this.#hold(kept.digest);
-    const { digest } = await (this.#flights.get(key)?.made ?? this.#start(key, canonical, rows));
+    const { digest } = await (this.#flights.get(key)?.made ?? this.#start(key, { tenant, canonical, rows }));
     return this.#hold(digest);
   }
 
-  async #start(key: string, canonical: CanonicalMix, rows: readonly LeasedRow[]): Promise<Held> {
-    if (this.#flights.size > MAX_WAITING) {
-      throw new AppError('overloaded', `${this.#flights.size} mixes of adapters are being made; try again soon`, { retryAfterSeconds: 2 });
-    }
-    const flight: Flight = { partDigests: new Set(canonical.parts.map(({ version }) => version.digest)), isForgotten: false };
+  async #start(
+    key: string,
+    { tenant, canonical, rows }: { readonly tenant: TenantId; readonly canonical: CanonicalMix; readonly rows: readonly LeasedRow[] },
+  ): Promise<Held> {
+    this.#requireRoom(tenant);
+    const flight: Flight = { tenant, partDigests: new Set(canonical.parts.map(({ version }) => version.digest)), isForgotten: false };
     const made = this.#queue
       .run(async () => this.#keep(key, flight, await this.#make(canonical, rows)))
       .finally(() => this.#flights.delete(key));
@@ -128,6 +131,15 @@ export class MixLeases {
     // Whoever waits for the flight goes on, and holds the blob itself, before the next turn.
     setImmediate(held.endHold);
     return held;
+  }
+
+  #requireRoom(tenant: TenantId): void {
+    const own = [...this.#flights.values()].filter((flight) => flight.tenant === tenant).length;
+    const retry = { retryAfterSeconds: 2 };
+    if (own >= MAX_FLIGHTS.ofTenant)
+      throw new AppError('rate_limited', `${own} of your mixes of adapters are being made; try again soon`, retry);
+    if (this.#flights.size >= MAX_FLIGHTS.inAll)
+      throw new AppError('overloaded', `${this.#flights.size} mixes of adapters are being made; try again soon`, retry);
   }
 
   /** Computes the mix and puts its blob, held: it has no row, and goes as soon as nothing holds it. */

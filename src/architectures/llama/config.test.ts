@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { llamaConfigFromGguf } from './from-gguf.ts';
 import { llamaConfigFromHuggingFace } from './from-hugging-face.ts';
 import { ropeFrequencies } from './rope.ts';
+import { llamaConfigToHuggingFace } from './to-hugging-face.ts';
 
 const smolLm2 = {
   architectures: ['LlamaForCausalLM'],
@@ -108,6 +109,25 @@ describe('llamaConfigFromHuggingFace', () => {
 
   it.each([null, 7, 'text', []])('refuses %j, which is no object', (json) => {
     expect(() => llamaConfigFromHuggingFace(json)).toThrow('expected an object');
+  });
+});
+
+describe('llamaConfigToHuggingFace', () => {
+  it.each([
+    {},
+    { rope_scaling: llama3Scaling },
+    { rope_scaling: { type: 'linear', factor: 2 } },
+    { attention_bias: true, mlp_bias: true, tie_word_embeddings: false },
+    { model_type: 'mistral', architectures: ['MistralForCausalLM'], sliding_window: 100 },
+    { head_dim: 32 },
+  ])('writes a config.json that is read as the same model: %j', (change) => {
+    const config = llamaConfigFromHuggingFace({ ...smolLm2, ...change });
+    expect(llamaConfigFromHuggingFace(llamaConfigToHuggingFace(config))).toEqual(config);
+  });
+
+  it('refuses rope divisors, which a config.json cannot hold', () => {
+    const config = { ...llamaConfigFromHuggingFace(smolLm2), ropeScaling: { kind: 'divisors', divisors: [1] } } as const;
+    expect(() => llamaConfigToHuggingFace(config)).toThrow('which config.json has no words for; import the Hugging Face folder');
   });
 });
 

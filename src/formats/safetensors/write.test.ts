@@ -1,10 +1,14 @@
 // The writer: the reference library's bytes, and a round trip over anything.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { readSafetensors } from './read.ts';
 import type { SafetensorsDtype } from './tensor.ts';
 import { float32Tensor, tensorToFloat32 } from './values.ts';
 import { writeSafetensors } from './write.ts';
+import { writeSafetensorsFile } from './write-file.ts';
 
 /** safetensors 0.8.0 (Python), `serialize` of the tensors below with metadata {"format": "pt"}. */
 const REFERENCE_BASE64 =
@@ -77,5 +81,18 @@ describe('writeSafetensors', () => {
     for (const name of ['__metadata__', 'constructor', 'a.__proto__'])
       expect(() => writeSafetensors([{ ...one, name }])).toThrow(/reserved/);
     expect(() => writeSafetensors([{ ...one, shape: [2] }])).toThrow(/needs 8 bytes, got 4/);
+  });
+
+  it('writes a file tensor after tensor with the same bytes', async () => {
+    const tensors = [float32Tensor('a', [2, 3], Float32Array.of(1, -2, 3, 0.5, 0, 7)), float32Tensor('b', [1], Float32Array.of(9))];
+    const read = (tensorName: string): Promise<Float32Array> => {
+      const tensor = tensors.find((each) => each.name === tensorName);
+      return Promise.resolve(tensor === undefined ? new Float32Array() : tensorToFloat32(tensor));
+    };
+    const path = join(temporaryFolder(), 'model.safetensors');
+    await writeSafetensorsFile(path, 'F32', tensors, read);
+    expect(Buffer.compare(readFileSync(path), writeSafetensors(tensors, new Map([['format', 'pt']])))).toBe(0);
+    const wrong = writeSafetensorsFile(`${path}.2`, 'F32', [{ name: 'c', shape: [2] }], read);
+    await expect(wrong).rejects.toThrow('writing c: got 0 bytes, expected 8');
   });
 });
