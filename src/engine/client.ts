@@ -37,6 +37,7 @@ export class RemoteEngineClient implements EngineClient {
   readonly #statsTimeoutMs: number;
   readonly #open = new Map<RequestId, EventQueue<EngineEvent>>();
   #pinned: readonly Digest[] = [];
+  #placements: readonly (readonly [Digest, 'side' | 'merged'])[] = [];
   #identity: EngineIdentity | null = null;
   #stats: EngineStats | null = null;
   readonly #statsReaders: (() => void)[] = [];
@@ -68,6 +69,11 @@ export class RemoteEngineClient implements EngineClient {
   pin(digests: readonly Digest[]): void {
     this.#pinned = digests;
     if (this.#identity !== null) this.#link.send({ kind: 'pin', digests });
+  }
+
+  place(placements: readonly (readonly [Digest, 'side' | 'merged'])[]): void {
+    this.#placements = placements;
+    if (this.#identity !== null) this.#link.send({ kind: 'place', placements });
   }
 
   isReady(): boolean {
@@ -112,8 +118,9 @@ export class RemoteEngineClient implements EngineClient {
       case 'ready': {
         const { kind: _kind, ...identity } = message;
         this.#identity = identity;
-        // A new process knows of no pins.
+        // A new process knows of no pins and placements.
         if (this.#pinned.length > 0) this.#link.send({ kind: 'pin', digests: this.#pinned });
+        if (this.#placements.length > 0) this.#link.send({ kind: 'place', placements: this.#placements });
         for (const reader of this.#startReaders.splice(0)) reader.resolve(identity);
         return;
       }

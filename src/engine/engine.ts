@@ -76,13 +76,21 @@ export class Engine {
     );
   }
 
+  /** How the operator wants adapters to be applied; all others are left to measured costs. */
+  place(placements: Parameters<EngineState['merging']['place']>[0]): void {
+    this.#state.merging.place(placements);
+    this.#wake();
+  }
+
   /** Lets requests join, runs at most one session call and emits its events. */
   step(): StepOutcome {
-    settleConstraints(this.#state);
-    joinWaiting(this.#state, () => {
+    const settled = (): void => {
       this.#flush();
       this.#wake();
-    });
+    };
+    settleConstraints(this.#state);
+    this.#state.merging.tick(this.#state, settled);
+    joinWaiting(this.#state, settled);
     const outcome = runStep(this.#state);
     this.#flush();
     return outcome;
@@ -94,7 +102,7 @@ export class Engine {
   }
 
   stats(): EngineStats {
-    const { counters, executor, ledger, prefixCache, residency, running, waiting } = this.#state;
+    const { counters, executor, ledger, merging, prefixCache, residency, running, waiting } = this.#state;
     return {
       runningRequests: running.size,
       waitingRequests: waiting.size,
@@ -108,6 +116,10 @@ export class Engine {
       liveHandles: executor.liveHandles(),
       residentBytes: process.memoryUsage.rss(),
       adapters: residency.list(),
+      mergePromotions: merging.promotions,
+      mergeDemotions: merging.demotions,
+      mergeFailures: merging.failures,
+      merged: merging.list(),
     };
   }
 

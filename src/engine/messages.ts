@@ -86,12 +86,23 @@ export interface AdapterReading {
   readonly pinned: boolean;
 }
 
+/** An adapter that is merged, or on its way there or back. */
+export interface MergedReading {
+  readonly digest: Digest;
+  readonly phase: 'preparing' | 'prepared' | 'loading' | 'merged' | 'retiring' | 'failed';
+  /** Of the weights that are its own; 0 without a session. */
+  readonly bytes: number;
+}
+
 /** A reading of the engine, sent about once a second and on demand; counters grow, gauges are current. */
 export interface EngineStats {
   readonly runningRequests: number;
   readonly waitingRequests: number;
   readonly decodeCalls: number;
   readonly decodeRows: number;
+  /** Those of the decode calls that a merged adapter's session ran. */
+  readonly mergedCalls: number;
+  readonly mergedRows: number;
   readonly prefillCalls: number;
   readonly prefillTokens: number;
   readonly generatedTokens: number;
@@ -114,6 +125,11 @@ export interface EngineStats {
   readonly residentBytes: number;
   /** What is in host memory. */
   readonly adapters: readonly AdapterReading[];
+  /** Adapters that got a merged session, that lost theirs, and that could not be merged. */
+  readonly mergePromotions: number;
+  readonly mergeDemotions: number;
+  readonly mergeFailures: number;
+  readonly merged: readonly MergedReading[];
 }
 
 export type ToEngine =
@@ -121,6 +137,8 @@ export type ToEngine =
   | { readonly kind: 'cancel'; readonly id: RequestId }
   /** Exactly these adapters stay in host memory from now on, as far as their share of it goes. */
   | { readonly kind: 'pin'; readonly digests: readonly Digest[] }
+  /** How these adapters are applied from now on; every other one by measured cost. */
+  | { readonly kind: 'place'; readonly placements: readonly (readonly [Digest, 'side' | 'merged'])[] }
   | { readonly kind: 'stats' }
   | { readonly kind: 'ping' }
   | { readonly kind: 'shutdown' };

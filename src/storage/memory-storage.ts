@@ -3,13 +3,29 @@ import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 import { byFileName } from './adapter-files.ts';
 import { noDiskSync } from './disk-sync.ts';
 import { openFileBlobStore } from './file-blob-store.ts';
-import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, KeyRow, KeyStore, NamePage, Storage } from './ports.ts';
+import type {
+  AdapterRow,
+  AdapterStore,
+  AdapterVersionRow,
+  CanaryRow,
+  KeyRow,
+  KeyStore,
+  NamePage,
+  PlacedVersion,
+  Storage,
+} from './ports.ts';
+import { MemoryFileStore, MemoryJobStore } from './memory-training.ts';
 
 /** Rows vanish with the process; blobs lie below `blobRoot`, whose leftovers of earlier processes are no blobs of this one's rows. */
 export function openMemoryStorage(blobRoot: string): Storage {
+  const files = new MemoryFileStore();
+  const jobs = new MemoryJobStore(files);
+  const trainingDigests = (): readonly Digest[] => [...files.rows.map(({ digest }) => digest), ...jobs.liveDigests()];
   return {
-    adapters: new MemoryAdapterStore(),
+    adapters: new MemoryAdapterStore(trainingDigests),
     keys: createMemoryKeyStore(),
+    files,
+    jobs,
     blobs: openFileBlobStore(blobRoot, noDiskSync),
     close: () => undefined,
   };
@@ -23,6 +39,12 @@ interface MemoryAdapter {
 class MemoryAdapterStore implements AdapterStore {
   /** Removed adapters stay here without versions, as in SQLite. */
   private readonly entries = new Map<string, MemoryAdapter>();
+  private readonly otherDigests: () => readonly Digest[];
+
+  /** @param otherDigests - what rows of other stores refer to. */
+  constructor(otherDigests: () => readonly Digest[]) {
+    this.otherDigests = otherDigests;
+  }
 
   addVersion(content: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow {
     const { tenant, name } = content;
@@ -56,12 +78,22 @@ class MemoryAdapterStore implements AdapterStore {
   }
 
   pinnedVersions(): readonly AdapterVersionRow[] {
-    return [...this.entries.values()]
+    return this.sorted()
       .filter(({ row }) => row.pinned)
-      .toSorted((left, right) => (keyOf(left.row.tenant, left.row.name) < keyOf(right.row.tenant, right.row.name) ? -1 : 1))
-      .flatMap(({ row, versions }) =>
-        [...versions.values()].filter(({ version }) => version === row.activeVersion || version === row.canary?.version),
-      );
+      .flatMap(servedVersions);
+  }
+
+  placedVersions(): readonly PlacedVersion[] {
+    return this.sorted().flatMap((entry) => {
+      const { mode } = entry.row;
+      return mode === 'auto' ? [] : servedVersions(entry).map((row) => ({ row, mode }));
+    });
+  }
+
+  private sorted(): readonly MemoryAdapter[] {
+    return [...this.entries.values()].toSorted((left, right) =>
+      keyOf(left.row.tenant, left.row.name) < keyOf(right.row.tenant, right.row.name) ? -1 : 1,
+    );
   }
 
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null {
@@ -113,7 +145,8 @@ class MemoryAdapterStore implements AdapterStore {
 
   referencedDigests(): ReadonlySet<Digest> {
     const versions = [...this.entries.values()].flatMap((entry) => [...entry.versions.values()]);
-    return new Set(versions.flatMap((version) => [version.packedDigest, ...version.files.map((file) => file.digest)]));
+    const own = versions.flatMap((version) => [version.packedDigest, ...version.files.map((file) => file.digest)]);
+    return new Set([...own, ...this.otherDigests()]);
   }
 
   isReferenced(digest: Digest): boolean {
@@ -134,6 +167,10 @@ class MemoryAdapterStore implements AdapterStore {
 
 function keyOf(tenant: TenantId, name: AdapterName): string {
   return `${tenant}/${name}`;
+}
+
+function servedVersions({ row, versions }: MemoryAdapter): readonly AdapterVersionRow[] {
+  return [...versions.values()].filter(({ version }) => version === row.activeVersion || version === row.canary?.version);
 }
 
 function newEntry(tenant: TenantId, name: AdapterName): MemoryAdapter {

@@ -1,6 +1,7 @@
 // The storage port in domain verbs: no SQL, connection or transaction type leaves this room.
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
+import type { FileStore, JobStore } from './training-ports.ts';
 
 export interface AdapterFileRow {
   readonly fileName: string;
@@ -53,6 +54,11 @@ export interface AdapterRow {
   readonly mode: 'auto' | 'side' | 'merged';
 }
 
+export interface PlacedVersion {
+  readonly row: AdapterVersionRow;
+  readonly mode: 'side' | 'merged';
+}
+
 export interface AdapterStore {
   /** Inserts the version (number chosen here) and, if asked, moves the pointer, in one transaction. Durable on return. */
   addVersion(row: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow;
@@ -63,6 +69,8 @@ export interface AdapterStore {
   activeVersions(tenant: TenantId, range?: { readonly after: string; readonly through: string }): readonly AdapterVersionRow[];
   /** Active versions and canaries of the pinned adapters of all tenants, by tenant, name and version. */
   pinnedVersions(): readonly AdapterVersionRow[];
+  /** The same of adapters with a mode other than `auto`, with that mode. */
+  placedVersions(): readonly PlacedVersion[];
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null;
   /** Ascending. */
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersionRow[];
@@ -132,6 +140,8 @@ export interface BlobStore {
 export interface Storage {
   readonly adapters: AdapterStore;
   readonly keys: KeyStore;
+  readonly files: FileStore;
+  readonly jobs: JobStore;
   readonly blobs: BlobStore;
   close(): void;
 }

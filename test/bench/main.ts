@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
@@ -14,6 +15,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   load: benchLoad,
   fleet: benchFleet,
   'long-prompt': benchLongPrompt,
+  merged: benchMerged,
 };
 
 const OPTIONS = {
@@ -32,6 +34,7 @@ Parts (all of them when none is named):
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
   fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
+  merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
 Options of speed:
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})

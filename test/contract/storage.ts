@@ -8,6 +8,7 @@ import type { AdapterName, Digest, TenantId } from '../../src/core/index.ts';
 import type { KeyRow, Storage } from '../../src/storage/index.ts';
 import { describeCanary, describePages } from './canary.ts';
 import { digestOf, versionRow } from './rows.ts';
+import { describeTrainingStorage } from './training-storage.ts';
 
 const ACME = 'acme' as TenantId;
 const GLOBEX = 'globex' as TenantId;
@@ -36,6 +37,7 @@ export function describeStorageContract(driver: string, open: () => { readonly s
     describeRemoval(() => storage);
     describeKeys(() => storage);
     describeBlobs(() => storage);
+    describeTrainingStorage(() => storage);
   });
 }
 
@@ -103,6 +105,25 @@ function describePointer(storage: () => Storage): void {
     const row = storage().adapters.setPlacement(ACME, POET, { mode: 'merged' });
     expect(row).toMatchObject({ pinned: true, mode: 'merged', generation: 1 });
     expect(storage().adapters.setPlacement(ACME, CLERK, { pinned: true })).toBeNull();
+  });
+
+  it('names the versions in use of placed adapters, with their mode', () => {
+    const placed = (): readonly string[] =>
+      storage()
+        .adapters.placedVersions()
+        .map(({ row, mode }) => `${row.name}@${row.version} ${mode}`);
+    storage().adapters.addVersion(versionRow(ACME, POET, 'one'), { activate: true });
+    storage().adapters.addVersion(versionRow(ACME, CLERK, 'two'), { activate: true });
+    storage().adapters.addVersion(versionRow(ACME, POET, 'three'), { activate: false });
+    expect(placed()).toEqual([]);
+    storage().adapters.setPlacement(ACME, POET, { mode: 'merged' });
+    storage().adapters.setPlacement(ACME, CLERK, { mode: 'side' });
+    expect(placed()).toEqual([`${CLERK}@1 side`, `${POET}@1 merged`]);
+    const { generation } = storage().adapters.adapter(ACME, POET) ?? { generation: 0 };
+    storage().adapters.activate(ACME, POET, 2, generation, { version: 1, share: 0.5 });
+    expect(placed()).toEqual([`${CLERK}@1 side`, `${POET}@1 merged`, `${POET}@2 merged`]);
+    storage().adapters.setPlacement(ACME, POET, { mode: 'auto' });
+    expect(placed()).toEqual([`${CLERK}@1 side`]);
   });
 }
 

@@ -79,6 +79,10 @@ export class ManualEngine implements EngineClient {
     // Nothing is kept here.
   }
 
+  place(): void {
+    // Nor is anything merged.
+  }
+
   isReady(): boolean {
     return true;
   }

@@ -1,7 +1,7 @@
 // Adapters, their versions and their pointers in SQLite. Each verb is one transaction and is durable on return.
 import type Database from 'better-sqlite3';
 import type { AdapterName, Digest, TenantId } from '../../core/index.ts';
-import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, NamePage } from '../ports.ts';
+import type { AdapterRow, AdapterStore, AdapterVersionRow, CanaryRow, NamePage, PlacedVersion } from '../ports.ts';
 import { byFileName } from '../adapter-files.ts';
 import { adapterStatements, type AdapterStatements, type StoredAdapter, type StoredVersion } from './adapter-statements.ts';
 
@@ -47,6 +47,10 @@ class SqliteAdapterStore implements AdapterStore {
 
   pinnedVersions(): readonly AdapterVersionRow[] {
     return this.statements.selectPinnedVersions.all().map(readVersion);
+  }
+
+  placedVersions(): readonly PlacedVersion[] {
+    return this.statements.selectPlacedVersions.all().map(({ mode, ...stored }) => ({ row: readVersion(stored), mode }));
   }
 
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null {

@@ -54,7 +54,7 @@ export const AdapterView = Type.Object({
 export type AdapterView = Static<typeof AdapterView>;
 
 const MERGED_ONLY =
-  'this adapter replaces whole tensors of the base (modules_to_save), so it is served merged only, in a model of its own; where nothing merges, requests for it are refused';
+  'this adapter replaces whole tensors of the base (modules_to_save), so it is served merged only, over weights of its own: its first request waits some seconds until those are made. Where nothing merges (mergedMax is 0), requests for it are refused';
 
 export function versionView(version: AdapterVersion): VersionView {
   return {

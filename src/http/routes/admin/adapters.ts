@@ -1,7 +1,8 @@
 // /admin/adapters: hot swap and rollback by compare-and-set, placement, and what is known of an adapter at run time.
 import { Type, type Static } from 'typebox';
 import type { AdapterSummary, AdapterVersion } from '../../../adapters/index.ts';
-import { AppError } from '../../../core/index.ts';
+import { AppError, type Digest } from '../../../core/index.ts';
+import type { EngineStats } from '../../../engine/index.ts';
 import { PROBLEMS } from '../../error-schemas.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
@@ -15,6 +16,13 @@ const Residency = Type.Object({
   active: Type.Boolean(),
   canary: Type.Boolean(),
   leases: Type.Integer({ description: 'Requests that hold this version now' }),
+  residency: Type.Union([Type.Literal('merged'), Type.Literal('side'), Type.Literal('disk')], {
+    description: 'Merged into weights of its own, in host memory to be applied beside the base, or on disk alone',
+  }),
+  merging: Type.Union([Type.String(), Type.Null()], {
+    description: 'On its way to or from being merged: preparing, prepared, loading, merged, retiring or failed; null: neither',
+  }),
+  merged_bytes: Type.Integer({ description: 'Of merged weights in memory' }),
   resident: Type.Boolean({ description: 'In host memory of the engine' }),
   resident_bytes: Type.Integer(),
   pinned: Type.Boolean({ description: 'Stays in host memory without a request' }),
@@ -48,19 +56,33 @@ function registerInspection(app: App, services: AppServices): void {
 }
 
 function residencyOf(services: AppServices, summary: AdapterSummary, version: AdapterVersion): Residency {
-  const resident = services.engine.stats()?.adapters.find((entry) => entry.digest === version.digest);
+  const stats = services.engine.stats();
   return {
     version: version.version,
     digest: version.digest,
     active: summary.active?.version === version.version,
     canary: summary.canary?.version === version.version,
     leases: services.adapters.leaseCount(version.digest),
-    resident: resident !== undefined,
-    resident_bytes: resident?.bytes ?? 0,
-    pinned: resident?.pinned ?? false,
-    hits: resident?.hits ?? 0,
-    load_ms: resident?.loadMs ?? null,
+    ...placeOf(stats, version.digest),
   };
+}
+
+/** Where the engine has an adapter now. */
+function placeOf(stats: EngineStats | null, digest: Digest) {
+  const resident = stats?.adapters.find((entry) => entry.digest === digest);
+  const merged = stats?.merged.find((entry) => entry.digest === digest);
+  const { bytes, pinned, hits, loadMs } = resident ?? { bytes: 0, pinned: false, hits: 0, loadMs: null };
+  const unmerged = resident === undefined ? 'disk' : 'side';
+  return {
+    residency: merged?.phase === 'merged' ? 'merged' : unmerged,
+    merging: merged?.phase ?? null,
+    merged_bytes: merged?.bytes ?? 0,
+    resident: resident !== undefined,
+    resident_bytes: bytes,
+    pinned,
+    hits,
+    load_ms: loadMs,
+  } as const;
 }
 
 function registerActivation(app: App, services: AppServices): void {
@@ -102,6 +124,9 @@ function registerPlacement(app: App, services: AppServices): void {
   const schema = {
     tags,
     summary: 'Keep an adapter in memory, or choose how it is applied',
+    description:
+      'Mode merged: its rows run over weights of their own, without the cost of a side path, once those are made; requests are served beside ' +
+      'the base until then. side: never. auto: by measured cost. At most mergedMax adapters are merged at a time.',
     params: NameParams,
     body: Type.Object(
       {
