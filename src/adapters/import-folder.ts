@@ -1,6 +1,6 @@
 // The operator's folder of adapters that may be loaded by path. Nothing outside of it is ever opened, whatever a path or a link says.
 import { constants, createWriteStream } from 'node:fs';
-import { type FileHandle, open, readdir, realpath, rm } from 'node:fs/promises';
+import { open, readdir, realpath, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AppError } from '../core/index.ts';
@@ -65,12 +65,14 @@ function isInside(folder: string, candidate: string): boolean {
 
 /** `from` was resolved; a link that took its place since is refused by the flag, and what is no plain file is not waited for. */
 async function copy(from: string, to: string, fileName: string, maxFileBytes: number): Promise<void> {
-  const file: FileHandle = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const file = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw new AppError('invalid_adapter', `${fileName} is no file that can be read`, { cause });
+  });
   try {
-    const { size, isFile } = await file.stat().then((stat) => ({ size: stat.size, isFile: stat.isFile() }));
-    if (!isFile) throw new AppError('invalid_adapter', `${fileName} is no file`);
-    if (size > maxFileBytes) {
-      throw new AppError('payload_too_large', `${fileName} has ${size} bytes, at most ${maxFileBytes} are allowed`);
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new AppError('invalid_adapter', `${fileName} is no file that can be read`);
+    if (stat.size > maxFileBytes) {
+      throw new AppError('payload_too_large', `${fileName} has ${stat.size} bytes, at most ${maxFileBytes} are allowed`);
     }
     await pipeline(file.createReadStream({ autoClose: false }), createWriteStream(to, { flags: 'wx', mode: 0o600 }));
   } finally {

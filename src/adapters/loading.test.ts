@@ -1,7 +1,8 @@
 // Loading by reference and by path, unloading, and what leads out of the import folder.
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { execFileSync } from 'node:child_process';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { refusalOf } from '../../test/support/refusal.ts';
 import { openTinyRegistry, tinyAdapter, uploadFiles } from '../../test/support/registry-harness.ts';
@@ -126,8 +127,9 @@ describe('loading a path', () => {
     const sources = ['../secret', 'mixed/../../secret', secret, `${importFolder}-other`, 'out', 'files', '.', '/', '..', 'a\0b'];
     for (const source of sources) {
       const refusal = await refusedLoad(source);
-      expect([source, refusal.code], refusal.message).toEqual([source, 'invalid_request']);
-      if (!source.startsWith('/')) expect(refusal.message).not.toContain(root);
+      // Of the paths of this machine, it says only what the caller said.
+      const rest = refusal.message.replace(source, '');
+      expect({ source, code: refusal.code, tellsPath: rest.includes(root) }).toEqual({ source, code: 'invalid_request', tellsPath: false });
     }
     expect(registry.list(ACME)).toEqual([]);
     await registry.settled();
@@ -139,11 +141,17 @@ describe('loading a path', () => {
     expect(there.message.replace('import', 'X')).toBe(missing.message.replace('nothing', 'X'));
   });
 
-  it('waits for nothing that is no file', { timeout: 5000 }, async () => {
-    writeAdapter(join(importFolder, 'pipe'), 1);
-    execFileSync('rm', [join(importFolder, 'pipe', 'adapter_config.json')]);
-    execFileSync('mkfifo', [join(importFolder, 'pipe', 'adapter_config.json')]);
-    expect((await refusedLoad('pipe')).message).toContain('adapter_config.json is no file');
+  it('refuses what is no file, whatever opening it would do', async () => {
+    writeAdapter(join(importFolder, 'odd'), 1);
+    const config = join(importFolder, 'odd', 'adapter_config.json');
+    rmSync(config);
+    mkdirSync(config);
+    expect((await refusedLoad('odd')).message).toBe('adapter_config.json is no file that can be read');
+    rmdirSync(config);
+    const socket = createServer().listen(config);
+    await once(socket, 'listening');
+    expect((await refusedLoad('odd')).message).toBe('adapter_config.json is no file that can be read');
+    socket.close();
   });
 
   it('answers that there is no adapter where there is none, also without an import folder', async () => {
@@ -174,6 +182,6 @@ describe('loading a path', () => {
     expect((await refusalOf(() => load('broken', true))).code).toBe('invalid_adapter');
     const tiny = await openTinyRegistry(storage, { importFolder, maxFileBytes: 10 });
     expect((await refusalOf(() => tiny.load(ACME, FRESH, 'broken', { inPlace: true }))).code).toBe('payload_too_large');
-    expect(execFileSync('ls', ['-A', registry.uploadFolder], { encoding: 'utf8' })).toBe('');
+    expect(readdirSync(registry.uploadFolder)).toEqual([]);
   });
 });

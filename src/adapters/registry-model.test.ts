@@ -88,16 +88,8 @@ class RegistryModel {
     switch (what.kind) {
       case 'upload':
         return await this.upload(adapter, { tenant, name }, what);
-      case 'activate': {
-        const { version: active, canary } = what;
-        const canBe = adapter.versions.has(active) && (canary === null || (canary !== active && adapter.versions.has(canary)));
-        assert.equal(
-          succeeds(() => this.registry.activate(tenant, name, active, '*', canary === null ? null : { version: canary, share: SHARE })),
-          canBe,
-        );
-        if (canBe) [adapter.active, adapter.canary] = [active, canary];
-        return undefined;
-      }
+      case 'activate':
+        return this.activate(adapter, { tenant, name }, what);
       case 'unload':
         assert.equal(
           succeeds(() => this.registry.unload(tenant, name)),
@@ -152,6 +144,19 @@ class RegistryModel {
 
   releaseAll(): void {
     for (const { lease } of this.leases.splice(0)) lease.release();
+  }
+
+  private activate(
+    adapter: ModelAdapter,
+    { tenant, name }: { readonly tenant: TenantId; readonly name: AdapterName },
+    { version: active, canary }: { readonly version: number; readonly canary: number | null },
+  ): void {
+    const canBe = adapter.versions.has(active) && (canary === null || (canary !== active && adapter.versions.has(canary)));
+    assert.equal(
+      succeeds(() => this.registry.activate(tenant, name, active, '*', canary === null ? null : { version: canary, share: SHARE })),
+      canBe,
+    );
+    if (canBe) [adapter.active, adapter.canary] = [active, canary];
   }
 
   private async upload(

@@ -55,9 +55,10 @@ export function* adapterSlices(
 export function answerList<Entry>(slices: Iterator<readonly Entry[]>, limit: string | undefined): ListAnswer<Entry> | Readable {
   if (limit !== undefined) return page(slices, Number(limit));
   const first = slices.next();
+  if (first.done === true) return { object: 'list', data: [], has_more: false };
   const second = slices.next();
-  if (second.done === true) return { object: 'list', data: first.done === true ? [] : [...first.value], has_more: false };
-  return Readable.from(written(first.value ?? [], second.value, slices));
+  if (second.done === true) return { object: 'list', data: [...first.value], has_more: false };
+  return Readable.from(written(first.value, second.value, slices));
 }
 
 function page<Entry>(slices: Iterator<readonly Entry[]>, limit: number): ListAnswer<Entry> {

@@ -21,7 +21,7 @@ beforeAll(async () => {
       url: '/v1/load_lora_adapter',
       payload: { lora_name: name, lora_path: NAMES[0] },
     });
-    expect(loaded.statusCode).toBe(200);
+    if (loaded.statusCode !== 200) throw new Error(loaded.payload);
   }
 });
 afterAll(async () => {

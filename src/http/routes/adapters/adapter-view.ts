@@ -71,18 +71,31 @@ export function versionView(version: AdapterVersion): VersionView {
   };
 }
 
+/** What an adapter without an active version shows of one. */
+const STAGED_ONLY = {
+  version: null,
+  digest: null,
+  bytes: null,
+  rank: null,
+  targetModules: [],
+  kind: null,
+  createdAtMs: null,
+  mergedOnly: false,
+};
+
 /** Field by field: lists are long, and an object that is spread out of parts gets a hidden class of its own. */
 export function adapterView({ name, active, canary, versionCount, pinned, mode, shared, etag }: AdapterSummary): AdapterView {
+  const shown = active ?? STAGED_ONLY;
   return {
     name,
-    version: active?.version ?? null,
-    digest: active?.digest ?? null,
-    bytes: active?.bytes ?? null,
-    rank: active?.rank ?? null,
-    target_modules: [...(active?.targetModules ?? [])],
-    kind: active?.kind ?? null,
-    created_at: active === null ? null : Math.floor(active.createdAtMs / 1000),
-    merged_only: active?.mergedOnly ?? false,
+    version: shown.version,
+    digest: shown.digest,
+    bytes: shown.bytes,
+    rank: shown.rank,
+    target_modules: [...shown.targetModules],
+    kind: shown.kind,
+    created_at: shown.createdAtMs === null ? null : Math.floor(shown.createdAtMs / 1000),
+    merged_only: shown.mergedOnly,
     canary,
     version_count: versionCount,
     pinned,
