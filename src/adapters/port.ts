@@ -1,6 +1,8 @@
 // What the front's routes see of the adapter registry. Every call names the tenant; missing and foreign look the same.
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
+import type { Mix } from './combining/mix.ts';
+import type { BlobKeeper } from './blob-keeper.ts';
 
 export interface AdapterVersion {
   readonly tenant: TenantId;
@@ -52,6 +54,17 @@ export interface AdapterLease {
   release(): void;
 }
 
+/** Holds every part of a mix, and the packed form that was made of them, for one request. */
+export interface MixLease {
+  /** Versions and weights in their canonical form, for example `poet@3*0.7,sql@1*0.3`. Printable ASCII. */
+  readonly label: string;
+  /** Content digest of the packed form; null: the mix is the base itself. */
+  readonly digest: Digest | null;
+  /** The parts, as they were named. */
+  readonly versions: readonly AdapterVersion[];
+  release(): void;
+}
+
 /** A file of an upload, already on disk in the registry's temporary folder: PEFT's two, or one of llama.cpp's kind alone. */
 export interface UploadPart {
   readonly fileName: 'adapter_config.json' | 'adapter_model.safetensors' | 'adapter.gguf';
@@ -71,6 +84,8 @@ export interface ExportedAdapter {
 export interface AdapterRegistry {
   /** Folder for upload parts, on the same file system as the blobs. Leftovers are removed at start. */
   readonly uploadFolder: string;
+  /** The blob store that the adapters lie in, for other rooms' files. */
+  readonly keeper: BlobKeeper;
   /**
    * Takes ownership of the parts' files. `created` is false when a version of this name has the same bytes; it is then activated if asked.
    * Throws AppError invalid_adapter, unsupported_adapter, payload_too_large, or invalid_request for the base's name.
@@ -130,6 +145,16 @@ export interface AdapterRegistry {
    * version is taken.
    */
   lease(tenant: TenantId, reference: string, splitKey?: string): AdapterLease;
+  /**
+   * Pins every part of a mix and makes its packed form, once for each content. Throws as `lease` for each part; unsupported_adapter when the
+   * parts cannot be mixed or their ranks add up to more than is allowed; overloaded.
+   */
+  leaseMix(tenant: TenantId, mix: Mix, splitKey?: string): Promise<MixLease>;
+  /** PEFT's two files of what a reference names, converted where they were uploaded as GGUF. Throws as `lease` does. */
+  readPeft(
+    tenant: TenantId,
+    reference: string,
+  ): Promise<{ readonly version: AdapterVersion; readonly config: Uint8Array; readonly tensors: Uint8Array }>;
   /** Leases now held, for metrics and invariants. */
   leaseCount(digest?: Digest): number;
   /** Resolves when the bytes of what was removed and released so far are gone from the disk; for shutdown and tests. */

@@ -1,4 +1,6 @@
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './philox.ts';
 export * from './ports.ts';
 export * from './processor.ts';
+export * from './thread-script.ts';

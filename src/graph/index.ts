@@ -1,4 +1,16 @@
-export { type Attribute, type Attributes, float, int } from './ir/attributes.ts';
+export {
+  differentiate,
+  type Differentiated,
+  type DifferentiateOptions,
+  type Inverse,
+  type Inverses,
+  type KeptValue,
+  keptValues,
+  recompute,
+  scheduleBackward,
+  valueBytes,
+} from './autodiff/index.ts';
+export { type Attribute, type Attributes, float, int, ints } from './ir/attributes.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
 export {
   BLOCK_SIZE,
@@ -16,8 +28,11 @@ export {
 } from './ir/recipe.ts';
 export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
+export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
+export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';
+export { fuseSilu } from './passes/fuse-silu.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
 export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
 export type { LoraGroup } from './passes/lora-group.ts';
@@ -28,5 +43,7 @@ export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
 export { quantiseRows } from './passes/quantise-rows.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';
+export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
+export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';
 export { tryRows } from './passes/try-rows.ts';
 export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

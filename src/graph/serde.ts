@@ -1,5 +1,13 @@
 // Graph ↔ ONNX records. The only file of this room that knows the ONNX format.
-import type { OnnxAttribute, OnnxExternalData, OnnxInitializer, OnnxModel, OnnxNode, OnnxValue } from '../formats/onnx/index.ts';
+import type {
+  OnnxAttribute,
+  OnnxElementType,
+  OnnxExternalData,
+  OnnxInitializer,
+  OnnxModel,
+  OnnxNode,
+  OnnxValue,
+} from '../formats/onnx/index.ts';
 import type { Attribute } from './ir/attributes.ts';
 import { Graph, type Node, type Value } from './ir/graph.ts';
 import { constantBytes, recipeKey, type WeightRecipe } from './ir/recipe.ts';
@@ -61,9 +69,9 @@ export function fromOnnx(model: OnnxModel, recipe: (name: string) => WeightRecip
   const graph = new Graph(stored.name);
   const values = new Map<string, Value>();
   const types = new Map([...stored.values, ...stored.outputs].map((value) => [value.name, value]));
-  for (const { name, type, dims } of stored.inputs) values.set(name, graph.addInput(name, type, dims));
+  for (const { name, type, dims } of stored.inputs) values.set(name, graph.addInput(name, toElementType(type), dims));
   for (const { name, type, dims, data } of stored.initializers) {
-    const value = graph.initializer(data.kind === 'external' ? recipe(name) : inlineRecipe(type, dims, data.bytes), dims);
+    const value = graph.initializer(data.kind === 'external' ? recipe(name) : inlineRecipe(toElementType(type), dims, data.bytes), dims);
     if (value.name !== name) throw new Error(`initializer ${name} has a recipe that is named ${value.name}`);
     values.set(name, value);
   }
@@ -77,7 +85,7 @@ export function fromOnnx(model: OnnxModel, recipe: (name: string) => WeightRecip
       if (name === '') return null;
       const type = types.get(name);
       if (!type) throw new Error(`value ${name} has no type`);
-      return { name, type: type.type, shape: type.dims };
+      return { name, type: toElementType(type.type), shape: type.dims };
     });
     const inputs = node.inputs.map((name) => (name === '' ? null : known(name, node)));
     const attributes = Object.fromEntries(node.attributes.map(({ name, ...attribute }): [string, Attribute] => [name, attribute]));
@@ -90,6 +98,12 @@ export function fromOnnx(model: OnnxModel, recipe: (name: string) => WeightRecip
     graph.addOutput(value, name);
   }
   return graph;
+}
+
+/** float64 is for numerics beside the compiler; no graph of ours has it. */
+function toElementType(type: OnnxElementType): ElementType {
+  if (type === 'float64') throw new Error('a graph of the compiler has no float64');
+  return type;
 }
 
 function isInline(recipe: WeightRecipe): boolean {

@@ -15,9 +15,11 @@ import { importTinyModel, importTinyVariant } from '../support/tiny-model.ts';
 const BASES = [
   ['tiny-llama', 'tiny-adapters'],
   ['tiny-llama-untied', 'tiny-adapters-untied'],
+  // Trained and published by our own trainer, with every method.
+  ['tiny-llama', 'trained-adapters'],
 ] as const;
 
-describe.each(BASES)('adapters on %s', (base, folder) => {
+describe.each(BASES)('adapters on %s, of %s', (base, folder) => {
   const file = readExpected(folder);
   const names = Object.keys(file.cases);
   const modelsDir = temporaryFolder();

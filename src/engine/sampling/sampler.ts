@@ -1,12 +1,12 @@
 // From one line of logits to a token id. Owns scratch memory, no request state; every draw is a function of its arguments.
 // Order, as in vLLM and Hugging Face: penalties, bias, mask, temperature, min-p, top-k, top-p, typical-p, draw.
+import { uniform } from '../../core/index.ts';
 import type { SamplingParameters } from '../messages.ts';
 import { draw } from './draw.ts';
 import { keepBestMass } from './mass.ts';
 import { keepMinP } from './min-p.ts';
 import { applyMask } from './mask.ts';
 import { applyPenalties, hasPenalties, type TokenHistory } from './penalties.ts';
-import { uniform } from './philox.ts';
 import { argmax } from './select.ts';
 import { temperatureWeights } from './temperature.ts';
 import { keepTopK } from './top-k.ts';

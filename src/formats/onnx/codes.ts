@@ -2,7 +2,15 @@
 import type { OnnxAttribute, OnnxElementType } from './model.ts';
 
 /** TensorProto.DataType */
-export const ELEMENT_CODES: Readonly<Record<OnnxElementType, number>> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 };
+export const ELEMENT_CODES: Readonly<Record<OnnxElementType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+};
 /** AttributeProto.AttributeType */
 export const ATTRIBUTE_CODES: Readonly<Record<OnnxAttribute['kind'], number>> = { float: 1, int: 2, string: 3, ints: 7 };
 /** TensorProto.DataLocation.EXTERNAL */

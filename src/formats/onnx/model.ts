@@ -1,6 +1,6 @@
 // An ONNX model as plain records: the part of the format that the graph compiler writes and reads. Knows nothing of protobuf.
 
-export type OnnxElementType = 'float32' | 'int64' | 'int32' | 'uint8' | 'int8' | 'bool';
+export type OnnxElementType = 'float32' | 'float64' | 'int64' | 'int32' | 'uint8' | 'int8' | 'bool';
 
 export interface OnnxModel {
   readonly irVersion: number;
@@ -64,4 +64,12 @@ export type OnnxAttribute =
   | { readonly name: string; readonly kind: 'string'; readonly value: string }
   | { readonly name: string; readonly kind: 'ints'; readonly value: readonly number[] };
 
-export const ONNX_ELEMENT_BYTES: Readonly<Record<OnnxElementType, number>> = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 1 };
+export const ONNX_ELEMENT_BYTES: Readonly<Record<OnnxElementType, number>> = {
+  float32: 4,
+  float64: 8,
+  int64: 8,
+  int32: 4,
+  uint8: 1,
+  int8: 1,
+  bool: 1,
+};

@@ -164,6 +164,14 @@ export class Graph {
     for (const output of node.outputs) if (output) this.#forget(output);
   }
 
+  /** Puts the nodes into another order, which must again be topological (`verify` checks). @throws Error when it is not the same nodes. */
+  reorderNodes(nodes: readonly Node[]): void {
+    const present = new Set(this.#nodes);
+    if (nodes.length !== present.size || new Set(nodes).size !== nodes.length || nodes.some((node) => !present.has(node)))
+      throw new Error(`the new order of ${nodes.length} nodes is none of the ${present.size} nodes of ${this.name}`);
+    this.#nodes.splice(0, this.#nodes.length, ...nodes);
+  }
+
   /** @throws Error when the initializer is still used. */
   removeInitializer(value: Value): void {
     if (!this.#recipes.has(value)) throw new Error(`${value.name} is no initializer`);

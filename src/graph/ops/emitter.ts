@@ -21,7 +21,7 @@ export interface Emitter {
   /** Emits into the same place under `scope/name`. */
   scope(name: string): Emitter;
   /** First output of a new node. */
-  emit(op: string, inputs: readonly (Value | null)[], attributes?: Attributes, options?: EmitOptions): Value;
+  readonly emit: (op: string, inputs: readonly (Value | null)[], attributes?: Attributes, options?: EmitOptions) => Value;
   /** Wanted outputs of a new node, in order. */
   emitAll(op: string, inputs: readonly (Value | null)[], attributes: Attributes, options: EmitOptions): readonly Value[];
 }

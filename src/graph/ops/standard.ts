@@ -14,7 +14,7 @@ const matMul: OpSchema = {
   infer: (context) => [{ type: 'float32', shape: matMulShape(input(context, 0, 'float32').shape, input(context, 1, 'float32').shape) }],
 };
 
-function elementwise(op: 'Add' | 'Div' | 'Mul'): OpSchema {
+function elementwise(op: 'Add' | 'Div' | 'Mul' | 'Sub'): OpSchema {
   return {
     op,
     domain: '',
@@ -190,14 +190,14 @@ const simplifiedLayerNormalization: OpSchema = {
   op: 'SimplifiedLayerNormalization',
   domain: '',
   inputs: ['x', 'scale'],
-  outputs: ['y'],
+  outputs: ['y', 'inv_std?'],
   attributes: { epsilon: required('float'), axis: required('int') },
   infer: (context) => {
     const x = input(context, 0, 'float32');
     const scale = input(context, 1, 'float32');
     expectRank(scale, 1, 'scale');
     expectDim(scale.shape[0], dim(x.shape, -1), 'length of the scale');
-    return [x];
+    return [x, { type: 'float32', shape: [...x.shape.slice(0, -1), 1] }];
   },
 };
 
@@ -210,6 +210,7 @@ export const standardOps: readonly OpSchema[] = [
   gatherNd,
   matMul,
   elementwise('Mul'),
+  elementwise('Sub'),
   quantizeLinear,
   reduceMax,
   reduceSum,

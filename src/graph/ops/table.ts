@@ -2,8 +2,11 @@
 import { microsoftOps } from './microsoft.ts';
 import type { OpSchema } from './schema.ts';
 import { standardOps } from './standard.ts';
+import { trainingOps } from './training.ts';
 
-const table: ReadonlyMap<string, OpSchema> = new Map([...standardOps, ...microsoftOps].map((schema) => [schema.op, schema]));
+const table: ReadonlyMap<string, OpSchema> = new Map(
+  [...standardOps, ...microsoftOps, ...trainingOps].map((schema) => [schema.op, schema]),
+);
 
 /** @throws Error that names an operator which the table lacks. */
 export function opSchema(op: string): OpSchema {

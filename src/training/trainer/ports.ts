@@ -70,4 +70,5 @@ export interface WeightGradients {
     sites: readonly string[],
     take: (site: string, gradient: Float32Array) => void,
   ): LossSum;
+  close(): void;
 }

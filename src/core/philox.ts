@@ -1,5 +1,5 @@
 // Philox 2x32-10, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// A draw depends only on seed and counter: not on the batch, on the order of steps or on preemption.
+// A draw depends only on seed and counter: not on batches, the order of steps or preemption, nor on what ran before a resume.
 
 const MULTIPLIER = 0xd256d193;
 const WEYL = 0x9e3779b9;
@@ -20,7 +20,7 @@ export function philox2x32(counterLow: number, counterHigh: number, key: number)
   return [left, right];
 }
 
-/** Uniform in [0, 1) with 53 bits, for draw number `counter` of a request with this seed (unsigned 32-bit). */
+/** Uniform in [0, 1) with 53 bits, for draw number `counter` of whoever has this seed (unsigned 32-bit). */
 export function uniform(seed: number, counter: number): number {
   const [left, right] = philox2x32(counter, 0, seed);
   return ((left >>> 5) * 0x4000000 + (right >>> 6)) / 0x20000000000000;

@@ -1,0 +1,18 @@
+// Gathers that are permutations: their gradient is a gather by the inverse indices instead of a scatter, which is slower and, where it adds
+// in parallel, not the same from run to run.
+import type { Value } from '../ir/graph.ts';
+
+/**
+ * How the gradient g of rows = Gather(data, indices) (axis 0) or GatherND(data, indices) becomes that of data.
+ * - `op` with `indices` reads g at the place to which each element of data went.
+ * - `missing` 'none': every element of data that can change the result was gathered exactly once. Places that several indices share (padding) must not
+ *   reach the result: their gradient is passed over. 'zero': elements that were not gathered read one row of zeros behind g.
+ */
+export interface Inverse {
+  readonly op: 'Gather' | 'GatherND';
+  readonly indices: Value;
+  readonly missing: 'none' | 'zero';
+}
+
+/** By the indices of the forward gather. */
+export type Inverses = ReadonlyMap<Value, Inverse>;

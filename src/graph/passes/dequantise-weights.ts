@@ -1,0 +1,84 @@
+// The weights of a training graph become blocks of 32 int8 values that are turned to float32 where they are read: the arithmetic stays float32.
+// GatherBlockQuantized of all rows does it in one step. Row numbers are graph inputs, so that no optimiser does it once and for all.
+import { int } from '../ir/attributes.ts';
+import type { Graph, Node, Value } from '../ir/graph.ts';
+import { BLOCK_SIZE, quantised, recipeShape, type WeightRecipe } from '../ir/recipe.ts';
+import { input, output, replaceNode } from '../ir/rewrite.ts';
+import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
+import type { Pass } from './pass.ts';
+
+export const dequantiseWeights: Pass = {
+  name: 'dequantise-weights',
+  run(graph) {
+    const counts = { products: 0, gathers: 0, keptFloat32: 0 };
+    for (const node of graph.nodes.slice()) {
+      const weight = weightOf(graph, node);
+      if (!weight) continue;
+      if ((recipeShape(weight)[1] ?? 0) % BLOCK_SIZE !== 0) counts.keptFloat32++;
+      else counts[replace(graph, node, weight)]++;
+    }
+    for (const value of [...graph.initializers.keys()]) if (graph.uses(value).length === 0) graph.removeInitializer(value);
+    return { modified: counts.products + counts.gathers > 0, counts };
+  },
+};
+
+/** Name of the input int64 [rows] that counts 0, 1, …: rows of the weights of that height. */
+export function rowNumbers(rows: number): string {
+  return `rows.${rows}`;
+}
+
+/** [out, in] of a product x W^T, the table of a gather; undefined for any other node. */
+function weightOf(graph: Graph, node: Node): WeightRecipe | undefined {
+  const recipe = graph.recipe(node.op === 'Gather' ? input(node, 0) : (node.inputs[1] ?? input(node, 0)));
+  const axis = node.attributes.axis;
+  const isAlongRows = axis?.kind !== 'int' || axis.value === 0;
+  switch (node.op) {
+    case 'MatMul':
+      return recipe?.kind === 'transpose' ? recipe.of : undefined;
+    case 'FusedMatMul':
+      return recipe?.kind === 'checkpoint' ? recipe : undefined;
+    case 'Gather':
+      if (recipe?.kind === 'transpose' && !isAlongRows) return recipe.of;
+      return recipe?.kind === 'checkpoint' && isAlongRows ? recipe : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function replace(graph: Graph, node: Node, weight: WeightRecipe): 'products' | 'gathers' {
+  const emitter = emitterAfter(graph, node, scopeOf(node));
+  const site = node.site && { site: node.site };
+  if (node.op !== 'Gather') {
+    const [rows = 0] = recipeShape(weight);
+    const name = rowNumbers(rows);
+    const all = graph.value(name) ?? graph.addInput(name, 'int64', [rows]);
+    const floats = rowsOf(emitter, weight, all, { name: 'weight' });
+    const product = emitter.emit('FusedMatMul', [input(node), floats], { transB: int(1) }, { ...site, name: 'product' });
+    replaceNode(graph, node, [product]);
+    return 'products';
+  }
+  const rows = rowsOf(emitter, weight, input(node, 1), site ?? {});
+  const [transposed] = graph.uses(output(node)).map((use) => use.node);
+  if (graph.recipe(input(node, 0))?.kind !== 'transpose') replaceNode(graph, node, [rows]);
+  else if (transposed?.op === 'Transpose') {
+    // Columns of W^T that are transposed again are rows of W.
+    replaceNode(graph, transposed, [rows]);
+    graph.removeNode(node);
+  } else throw new Error(`${node.name} gathers columns of a weight, expected a Transpose behind it`);
+  return 'gathers';
+}
+
+/** Chosen rows of a weight [N, K] as float32. */
+function rowsOf({ graph, emit }: Emitter, weight: WeightRecipe, indices: Value, options: Parameters<Emitter['emit']>[3]): Value {
+  return emit(
+    'GatherBlockQuantized',
+    [
+      graph.initializer(quantised(weight, 8, 'data'), recipeShape(weight)),
+      indices,
+      graph.initializer(quantised(weight, 8, 'scales')),
+      graph.initializer(quantised(weight, 8, 'zeros')),
+    ],
+    { bits: int(8), block_size: int(BLOCK_SIZE), gather_axis: int(0), quantize_axis: int(1) },
+    options,
+  );
+}

@@ -1,0 +1,111 @@
+// Sessions over the compiled base's weights: the weights file is mapped once and read in place by every graph.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeOnnxModel } from '../../../formats/index.ts';
+import { elementCount, type Graph, rowNumbers, type StoredWeight, storedWeights, toOnnx } from '../../../graph/index.ts';
+import type { CompiledModel } from '../../../models/index.ts';
+import {
+  type Binding,
+  createEnvironment,
+  createSession,
+  createTensor,
+  mapWeights,
+  type OrtEnvironment,
+  type Session,
+  type SharedWeights,
+  type Tensor,
+  type WeightEntry,
+} from '../../../runtime/index.ts';
+
+/**
+ * Weights are not packed: forward and backward read one copy, forward as it lies and backward transposed, straight from the mapped file. Equal
+ * nodes stay two, since what is computed again in the backward pass is meant to be; and nothing is folded, or quantised weights would be
+ * held as floats.
+ */
+const SESSION_CONFIG = {
+  'session.disable_prepacking': '1',
+  'optimization.disable_specified_optimizers': 'CommonSubexpressionElimination;ConstantFolding',
+};
+
+const WEIGHT_BYTES = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 1 } as const;
+
+export interface BaseSessions {
+  readonly environment: OrtEnvironment;
+  open(graph: Graph): Session;
+  /** Binds the constant inputs of quantised weights. */
+  bindRowNumbers(graph: Graph, binding: Binding): void;
+  close(): void;
+}
+
+export function openBaseSessions(compiled: CompiledModel, threadCount: number): BaseSessions {
+  // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
+  const environment = createEnvironment({ threadCount, allowSpinning: true });
+  const opened: Session[] = [];
+  const mapped: SharedWeights[] = [];
+  const rows = new Map<number, Tensor>();
+  return {
+    environment,
+    open(graph) {
+      const stored = storedWeights(graph);
+      const entries = stored.map((weight) => entryOf(compiled.weights, weight));
+      const shared = mapWeights(environment, compiled.weightsPath, entries);
+      mapped.push(shared);
+      const session = openSession(environment, graph, { shared, names: entries.map(({ name }) => name) });
+      opened.push(session);
+      return session;
+    },
+    bindRowNumbers(graph, binding) {
+      for (const { name, shape } of graph.inputs) {
+        const [count] = shape;
+        if (typeof count !== 'number' || name !== rowNumbers(count)) continue;
+        const tensor = rows.get(count) ?? createTensor(environment, 'int64', [count], counting(count));
+        rows.set(count, tensor);
+        binding.input(name, tensor);
+      }
+    },
+    close() {
+      for (const session of opened) session.dispose();
+      for (const tensor of rows.values()) tensor.dispose();
+      for (const shared of mapped) shared.dispose();
+      environment.dispose();
+    },
+  };
+}
+
+/** 0, 1, …, count - 1 */
+function counting(count: number): BigInt64Array {
+  const numbers = new BigInt64Array(new ArrayBuffer(count * 8));
+  for (let number = 0; number < count; number++) numbers[number] = BigInt(number);
+  return numbers;
+}
+
+/** Where a weight lies, in the shape that this graph reads it in. */
+function entryOf(entries: readonly WeightEntry[], { name, key, type, shape }: StoredWeight): WeightEntry {
+  const found = entries.find((entry) => entry.name === key || entry.name.startsWith(`${key}:`));
+  if (!found || type === 'bool') throw new Error(`the compiled base has no weight ${key}`);
+  return { name, type, shape, offset: found.offset };
+}
+
+function openSession(
+  environment: OrtEnvironment,
+  graph: Graph,
+  weights: { readonly shared: SharedWeights; readonly names: readonly string[] },
+): Session {
+  const folder = mkdtempSync(join(tmpdir(), 'lorikeet-training-'));
+  try {
+    // Every weight is handed over as a tensor, so the places are never read; only their lengths are checked.
+    const lengths = new Map(storedWeights(graph).map(({ key, type, shape }) => [key, elementCount(shape) * WEIGHT_BYTES[type]]));
+    const model = toOnnx(graph, (key) => ({ location: 'weights.bin', offset: 0, length: lengths.get(key) ?? 0 }));
+    const path = join(folder, 'training.onnx');
+    writeFileSync(path, encodeOnnxModel(model));
+    writeFileSync(join(folder, 'weights.bin'), '');
+    return createSession(environment, path, {
+      weights,
+      config: SESSION_CONFIG,
+      ...(process.env.PROF && { profilePrefix: process.env.PROF }),
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

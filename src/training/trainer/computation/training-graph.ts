@@ -1,0 +1,105 @@
+// From a base's config and the trained sites to one graph: forward, loss, backward.
+import { buildLlamaTraining, type LlamaConfig, type TrainingDecoder } from '../../../architectures/index.ts';
+import {
+  dequantiseWeights,
+  differentiate,
+  eliminateDeadCode,
+  expandLogSumExp,
+  fuseProjections,
+  fuseSilu,
+  type Graph,
+  type KeptValue,
+  keptValues,
+  type Node,
+  recompute,
+  runPasses,
+  scheduleBackward,
+  type SiteInputs,
+  trainSites,
+  type Value,
+} from '../../../graph/index.ts';
+import type { ComputationOptions, TrainedSite } from '../ports.ts';
+
+export interface TrainingGraphOptions {
+  readonly config: LlamaConfig;
+  readonly basePrecision: ComputationOptions['basePrecision'];
+  readonly sites: readonly Pick<TrainedSite, 'site' | 'rank' | 'scale' | 'dora' | 'origin'>[];
+  readonly dropout: boolean;
+  /** Whether the graph computes gradients, as outputs `gradient.<name of the input>`. */
+  readonly gradients: boolean;
+  /** Layers from 0 whose values are computed again in the backward pass instead of kept. */
+  readonly recomputedLayers: number;
+}
+
+export interface TrainingGraph {
+  readonly graph: Graph;
+  /** In the order of evaluation. */
+  readonly siteInputs: readonly SiteInputs[];
+  /** What the backward pass would keep of the forward pass if nothing were computed again. */
+  readonly kept: readonly KeptValue[];
+}
+
+export const LOSS_OUTPUT = 'loss';
+
+export function gradientOutput(value: Value): string {
+  return `gradient.${value.name}`;
+}
+
+/** Inputs of a site that gradients are taken by. */
+export function trainedInputs({ kind, a, aRows, b, bRows, magnitude, magnitudeRows }: SiteInputs): readonly Value[] {
+  return [kind === 'embedding' ? aRows : a, b, bRows, magnitude, magnitudeRows].filter((value) => value !== null);
+}
+
+export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph {
+  const { sites, dropout, gradients } = options;
+  const decoder = buildTrainingDecoder(options);
+  const { graph, loss, targets } = decoder;
+  const specs = sites.map(({ site, rank, scale, dora, origin }) => ({ site, rank, scale, dora, origin: origin !== null }));
+  const { inputs: siteInputs, stop } = trainSites(graph, { sites: specs, targets, dropout });
+  if (gradients)
+    return { graph, siteInputs, kept: addGradients(decoder, siteInputs.flatMap(trainedInputs), stop, options.recomputedLayers) };
+  graph.addOutput(loss, LOSS_OUTPUT);
+  runPasses(graph, [expandLogSumExp, eliminateDeadCode]);
+  return { graph, siteInputs, kept: [] };
+}
+
+/** Forward pass over the frozen base, in the form in which its weights are compiled. */
+export function buildTrainingDecoder({ config, basePrecision }: Pick<TrainingGraphOptions, 'config' | 'basePrecision'>): TrainingDecoder {
+  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext });
+  runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
+  return decoder;
+}
+
+/** Gradients by the given values become outputs, the loss another one. Answers what would be kept if no layer were computed again. */
+export function addGradients(
+  { graph, loss, inverses }: TrainingDecoder,
+  by: readonly Value[],
+  stop: ReadonlySet<Value>,
+  recomputedLayers: number,
+): readonly KeptValue[] {
+  const forward = new Set(graph.nodes);
+  const { gradients, passed } = differentiate(graph, { of: loss, by, stop, inverses });
+  for (const [value, gradient] of gradients) graph.addOutput(gradient, gradientOutput(value));
+  graph.addOutput(loss, LOSS_OUTPUT);
+  runPasses(graph, [eliminateDeadCode]);
+  const present = new Set(graph.nodes.filter((node) => forward.has(node)));
+  const repeat = (wanted: (node: Node) => boolean): void => void recompute(graph, new Set([...present].filter(wanted)), present);
+  repeat(({ name, op }) => isCheap(op) && !(layerOf(name) < recomputedLayers));
+  const kept = keptValues(graph, present);
+  repeat(({ name }) => layerOf(name) < recomputedLayers);
+  runPasses(graph, [expandLogSumExp]);
+  scheduleBackward(graph, present, passed);
+  runPasses(graph, []);
+  return kept;
+}
+
+/** Dequantised weights are as large as float32 ones: they are never kept for the backward pass. */
+function isCheap(op: string): boolean {
+  return op === 'GatherBlockQuantized';
+}
+
+/** Index of the decoder layer that a node of the forward pass belongs to; infinite for what lies outside. */
+export function layerOf(name: string): number {
+  const found = /^layers\.(\d+)\//.exec(name);
+  return found ? Number(found[1]) : Number.POSITIVE_INFINITY;
+}
