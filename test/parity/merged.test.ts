@@ -149,7 +149,6 @@ describe('the real model with adapters merged', () => {
       expect(exact.distance(fixture, answers)).toBeLessThan(LOGPROB_FP32);
       const divergence = (digest: PackedFixture['digest'] | null): number =>
         meanDivergence(linesOf(exact, digest, answers), linesOf(quantised, digest, answers));
-      console.log(name, divergence(fixture.digest), divergence(null));
       expect(divergence(null)).toBeGreaterThan(0);
       expect(divergence(fixture.digest) / divergence(null)).toBeLessThan(KL_MERGED_TO_BASE);
       for (const { executor } of subjects) executor.dropMerged(fixture.digest);

@@ -58,8 +58,8 @@ async function measureSteps(
   const needs = { precision: 'int8', adapter, maxRows: 2 * Math.max(...ROW_COUNTS), maxContext: 512 } as const;
   return await withMerged(model, needs, ({ executor, makeSeconds, loadSeconds }) => ({
     ratios: ROW_COUNTS.map((rowCount) => {
-      const needs = { adapter, tokenIds, rowCount, pairs };
-      return ratioOf(rowCount, stepPairs(executor, 'merged', needs), stepPairs(executor, 'side', needs));
+      const subject = { adapter, tokenIds, rowCount, pairs };
+      return ratioOf(rowCount, stepPairs(executor, 'merged', subject), stepPairs(executor, 'side', subject));
     }),
     makeSeconds,
     loadSeconds,
