@@ -243,7 +243,7 @@ describe('the engine, over random histories', () => {
     );
     // The histories must have met what they are about.
     for (const [what, count] of Object.entries(met)) expect(count, `${what}`).toBeGreaterThan(500);
-  }, 60_000);
+  }, 120_000);
 
   it('gives each request the same while adapters are merged and rows change sides', async () => {
     const met = { mergedCalls: 0, rowMoves: 0, promotions: 0, demotions: 0 };
@@ -263,7 +263,7 @@ describe('the engine, over random histories', () => {
     expect(met.mergedCalls).toBeGreaterThan(5000);
     expect(met.rowMoves).toBeGreaterThan(50);
     expect(Math.min(met.promotions, met.demotions)).toBeGreaterThan(200);
-  }, 60_000);
+  }, 120_000);
 
   it('ends every request exactly once and holds nothing afterwards, whatever fails', async () => {
     const failures = new Set<string | null>();

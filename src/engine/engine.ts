@@ -3,6 +3,7 @@ import { describeError, type Digest, type RequestId } from '../core/index.ts';
 import { settleConstraints } from './constraints.ts';
 import { joinWaiting } from './join.ts';
 import { fail, finish } from './leave.ts';
+import { stepMerging } from './merging.ts';
 import type { EngineStats, GenerationRequest } from './messages.ts';
 import { BLOCK_POSITIONS } from './ports.ts';
 import { refusalOf } from './request-checks.ts';
@@ -89,7 +90,7 @@ export class Engine {
       this.#wake();
     };
     settleConstraints(this.#state);
-    this.#state.merging.tick(this.#state, settled);
+    stepMerging(this.#state, settled);
     joinWaiting(this.#state, settled);
     const outcome = runStep(this.#state);
     this.#flush();

@@ -8,7 +8,7 @@ import { BLOCK_POSITIONS, type ConstraintSource, type ModelExecutor, type Packed
 import { AdapterResidency } from './residency.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { capacityBuckets } from './scheduler/capacity.ts';
-import { Merging } from './merging.ts';
+import { MergeBook } from './merge-book.ts';
 import { createCosts, type CallCosts } from './scheduler/costs.ts';
 import { createDecodeCosts, type DecodeCosts } from './scheduler/decode-costs.ts';
 import { afterDecode, type Interlude } from './scheduler/interlude.ts';
@@ -84,7 +84,7 @@ export interface EngineState {
   readonly laneTurns: Map<LaneName, number>;
   readonly costs: CallCosts;
   readonly decodeCosts: DecodeCosts;
-  readonly merging: Merging;
+  readonly merging: MergeBook;
   interlude: Interlude;
   readonly counters: EngineCounters;
   /** Events since the last flush. */
@@ -125,7 +125,7 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     laneTurns: new Map(),
     costs: createCosts(),
     decodeCosts: createDecodeCosts(),
-    merging: new Merging(limits.mergedMax),
+    merging: new MergeBook(limits.mergedMax),
     interlude: afterDecode(0),
     counters: {
       decodeCalls: 0,

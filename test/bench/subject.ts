@@ -73,9 +73,9 @@ export async function openSubjectForms(
 /** The executor as the engine process opens it. */
 export async function openSubjectExecutor(
   model: ModelPackage,
-  { precision, prefillPrecision, ...limits }: ExecutorNeeds,
+  { precision, kvPrecision = 'fp32', prefillPrecision, ...limits }: ExecutorNeeds,
 ): Promise<ModelExecutor> {
-  const { decode, prefill } = await openSubjectForms(model, { precision, prefillPrecision });
+  const { decode, prefill } = await openSubjectForms(model, { precision, kvPrecision, prefillPrecision });
   return createOrtExecutor({ model: decode, ...(prefill && { prefillModel: prefill }), allowSpinning: true, ...limits });
 }
 

@@ -38,7 +38,8 @@ export const LOGPROB_INT8_KV = 1e-2;
 export const KL_INT8_KV = 0.002;
 
 /**
- * Mean KL of a merged model's int8 weights from its float32 ones, relative to that of the base over the same prompts. Measured: KLTBD.
+ * Mean KL of a merged model's int8 weights from its float32 ones, relative to that of the base over the same prompts. Measured: 0.0052 to 0.0056 against 0.0051,
+ * so 1.01 to 1.10; changed weights were Q4_1 and are not any more, which int8 blocks meet a little less exactly.
  */
 export const KL_MERGED_TO_BASE = 1.2;
 /** Loss of a training step against PEFT's, in nats, for ten steps. Measured: 6e-6 (expected values have 5 decimals); a step's rows in another order move it by 0.1. */

@@ -1,8 +1,12 @@
 // Merged forms of adapters on disk, by digest: found, or made outside of this process. Few are kept; those of adapters that are gone are removed.
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Digest } from '../../core/index.ts';
+import { type Clock, type Digest, parseDigest } from '../../core/index.ts';
 import { type CompiledModel, type MergedForm, openMergedForm, touchMergedForm } from '../../models/index.ts';
+
+/** What a name of a form ends with until it is whole. */
+const PARTIAL = '.partial';
+const LONGEST_MAKING_MS = 3_600_000;
 
 export interface MergedFormsOptions {
   /** Holds a folder `<digest>.<precision>.<cache precision>` for each form. */
@@ -44,15 +48,22 @@ export class MergedForms {
     const names = await readdir(this.#options.folder).catch(() => []);
     const forms = await Promise.all(names.map(async (name) => ({ name, usedMs: await modifiedMs(join(this.#options.folder, name)) })));
     let kept = 0;
-    for (const { name } of forms.toSorted((a, b) => b.usedMs - a.usedMs)) {
-      // What is being made has a longer name, and belongs to the process that makes it.
-      const isWhole = name.endsWith(this.#suffix);
-      const digest = name.slice(0, name.indexOf('.')) as Digest;
-      const stays =
-        (!isWhole && name.endsWith('.partial')) || (isWhole && kept < this.#options.keepCount && (await this.#options.isStored(digest)));
-      if (!stays) await rm(join(this.#options.folder, name), { recursive: true, force: true });
+    for (const form of forms.toSorted((a, b) => b.usedMs - a.usedMs)) {
+      const isWhole = form.name.endsWith(this.#suffix);
+      const stays = isWhole ? kept < this.#options.keepCount && (await this.#isStored(form.name)) : this.#isInTheMaking(form);
+      if (!stays) await rm(join(this.#options.folder, form.name), { recursive: true, force: true });
       else if (isWhole) kept += 1;
     }
+  }
+
+  async #isStored(name: string): Promise<boolean> {
+    const digest = parseDigest(name.slice(0, -this.#suffix.length));
+    return digest !== undefined && (await this.#options.isStored(digest));
+  }
+
+  /** It belongs to a process that makes it; after a while that process must have died. */
+  #isInTheMaking({ name, usedMs }: { readonly name: string; readonly usedMs: number }): boolean {
+    return name.endsWith(PARTIAL) && usedMs > this.#options.clock.now() - LONGEST_MAKING_MS;
   }
 }
 

@@ -13,7 +13,7 @@ import { writeReport } from '../report/write.ts';
 import { openSubject, subjectTokenIds } from '../subject.ts';
 import { type Change, measureChange } from './change.ts';
 import { type MergedQualities, mergedQualities } from './merged-quality.ts';
-import { type StepTimes, stepTimes } from './step-ratio.ts';
+import { type StepPairs, stepPairs } from './step-ratio.ts';
 import { withMerged } from './subject.ts';
 
 const ROW_COUNTS = [1, 8] as const;
@@ -55,17 +55,20 @@ async function measureSteps(
 ): Promise<{ readonly ratios: readonly StepRatio[]; readonly makeSeconds: number; readonly loadSeconds: number }> {
   const tokenIds = await subjectTokenIds(model, 512);
   const adapter = randomAdapter(model.description, 16, 1);
-  const needs = { precision: 'int8', adapter, maxRows: 3 * Math.max(...ROW_COUNTS), maxContext: 512 } as const;
+  const needs = { precision: 'int8', adapter, maxRows: 2 * Math.max(...ROW_COUNTS), maxContext: 512 } as const;
   return await withMerged(model, needs, ({ executor, makeSeconds, loadSeconds }) => ({
-    ratios: ROW_COUNTS.map((rowCount) => ratioOf(rowCount, stepTimes(executor, adapter, tokenIds, { rowCount, pairs }))),
+    ratios: ROW_COUNTS.map((rowCount) => {
+      const subject = { adapter, tokenIds, rowCount, pairs };
+      return ratioOf(rowCount, stepPairs(executor, 'merged', subject), stepPairs(executor, 'side', subject));
+    }),
     makeSeconds,
     loadSeconds,
   }));
 }
 
-function ratioOf(rowCount: number, { base, merged, side }: StepTimes): StepRatio {
-  const ratio = (times: readonly number[]): MedianInterval => medianInterval(times.map((ms, pair) => ms / (base[pair] ?? NaN)));
-  return { rowCount, merged: ratio(merged), side: ratio(side), baseMs: medianInterval(base).median };
+function ratioOf(rowCount: number, merged: StepPairs, side: StepPairs): StepRatio {
+  const ratio = ({ base, other }: StepPairs): MedianInterval => medianInterval(other.map((ms, pair) => ms / (base[pair] ?? NaN)));
+  return { rowCount, merged: ratio(merged), side: ratio(side), baseMs: medianInterval(merged.base).median };
 }
 
 function ratioRows({ rowCount, merged, side, baseMs }: StepRatio): readonly (readonly string[])[] {

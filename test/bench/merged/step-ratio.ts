@@ -7,11 +7,10 @@ const CAPACITY = 512;
 const PROMPT_TOKENS = 64;
 const WARM_UP_PAIRS = 20;
 
-export interface StepTimes {
-  /** Milliseconds of each pair's calls. */
+/** Milliseconds of each pair's two calls. */
+export interface StepPairs {
   readonly base: readonly number[];
-  readonly merged: readonly number[];
-  readonly side: readonly number[];
+  readonly other: readonly number[];
 }
 
 interface Group {
@@ -19,26 +18,30 @@ interface Group {
   readonly merged: typeof MERGED | null;
 }
 
-/** Rows of three kinds live side by side at the same positions; each round runs one call of each kind, in an order that goes round. */
-export function stepTimes(
-  executor: ModelExecutor,
-  adapter: PackedAdapter,
-  tokenIds: readonly number[],
-  { rowCount, pairs }: { readonly rowCount: number; readonly pairs: number },
-): StepTimes {
+export interface StepNeeds {
+  readonly adapter: PackedAdapter;
+  readonly tokenIds: readonly number[];
+  readonly rowCount: number;
+  readonly pairs: number;
+}
+
+/**
+ * Rows of the base and of the other kind live side by side at the same positions; each pair runs one call of each, in turns first. Only two
+ * kinds at a time: what a third one leaves in the processor's caches would favour one of them.
+ */
+export function stepPairs(executor: ModelExecutor, other: 'merged' | 'side', needs: StepNeeds): StepPairs {
+  const { adapter, tokenIds, rowCount, pairs } = needs;
   const rowsFrom = (first: number): number[] => Array.from({ length: rowCount }, (_, index) => first + index);
-  const groups: Record<keyof StepTimes, Group> = {
+  const groups = {
     base: { rows: rowsFrom(0), merged: null },
-    merged: { rows: rowsFrom(rowCount), merged: MERGED },
-    side: { rows: rowsFrom(2 * rowCount), merged: null },
-  };
-  for (const [kind, group] of Object.entries(groups)) addRows(executor, group, kind === 'side' ? adapter : null, tokenIds);
-  const times = { base: [] as number[], merged: [] as number[], side: [] as number[] };
-  const kinds = ['base', 'merged', 'side'] as const;
+    other: { rows: rowsFrom(rowCount), merged: other === 'merged' ? MERGED : null },
+  } as const;
+  addRows(executor, groups.base, null, tokenIds);
+  addRows(executor, groups.other, other === 'side' ? adapter : null, tokenIds);
+  const times = { base: [] as number[], other: [] as number[] };
   let position = PROMPT_TOKENS;
   for (let pair = -WARM_UP_PAIRS; pair < pairs; pair += 1) {
-    for (let turn = 0; turn < kinds.length; turn += 1) {
-      const kind = kinds[(turn + pair + WARM_UP_PAIRS) % kinds.length] ?? 'base';
+    for (const kind of pair % 2 === 0 ? (['base', 'other'] as const) : (['other', 'base'] as const)) {
       const { rows, merged } = groups[kind];
       const startMs = performance.now();
       executor.run({
