@@ -23,6 +23,7 @@ export const SETTING_ROWS = {
   modelsDir: setting(text(), 'models', 'folder of imported base models'),
   model: setting(text(), 'smollm2-135m-instruct', 'id of the base model to serve'),
   samplesDir: setting(orWord(text(), 'none'), 'adapters/samples', 'folder of sample adapters that every tenant may use'),
+  adapterImportDir: setting(orWord(text(), 'none'), null, 'folder whose adapters /v1/load_lora_adapter may take by path'),
   device: setting(oneOf('auto', 'cpu', 'webgpu', 'cuda'), 'auto', 'where the model runs'),
   precision: setting(
     oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'),
@@ -54,6 +55,7 @@ export const SETTING_ROWS = {
   prefixCacheBytes: setting(byteSize(0, 64 * TIB), 256 * MIB, 'memory for beginnings of prompts that may come again; 0 keeps none'),
   adapterHostBytes: setting(byteSize(MIB, 64 * TIB), 512 * MIB, 'memory for adapters that no request uses now'),
   adapterMaxRank: setting(integer(1, 4096), 256, 'largest rank of an adapter'),
+  mixCacheBytes: setting(byteSize(0, 64 * TIB), GIB, 'disk for mixes of adapters that no request uses now'),
   mergedMax: setting(integer(0, 64), 1, 'adapters that may be merged into a session of their own'),
   uploadMaxBytes: setting(byteSize(KIB, TIB), 2 * GIB, 'largest file of an upload'),
   drainSeconds: setting(integer(0, 3600), 30, 'time that running requests get at shutdown'),

@@ -15,6 +15,7 @@ import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
 import { grammarThreadOptions } from './grammars.ts';
 import { childInsights } from './insight-runner.ts';
+import { threadMixes } from './mix-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -38,7 +39,7 @@ export async function startFront(settings: Settings): Promise<RunningServer> {
     refuseOpenNetwork(settings, tenants);
     const base = await openFrontBase(settings, logger);
     engine = startFrontEngine(settings, base, storage.blobs.folder, logger);
-    const adapters = await openRegistry(settings, storage, base, logger);
+    const adapters = await openRegistry({ settings, storage, base, engine, logger });
     return await serve({ settings, logger, storage, tenants, base, engine, adapters });
   } catch (error) {
     await engine?.stop();
@@ -139,7 +140,8 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
   };
 }
 
-async function openRegistry(settings: Settings, storage: Storage, base: FrontBase, logger: PinoLogger): Promise<AdapterRegistry> {
+async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters'>): Promise<AdapterRegistry> {
+  const { settings, storage, base, engine, logger } = parts;
   const { description, weights } = base.model;
   const registry = await openAdapterRegistry({
     storage,
@@ -147,6 +149,12 @@ async function openRegistry(settings: Settings, storage: Storage, base: FrontBas
     weights,
     maxRank: settings.adapterMaxRank,
     maxFileBytes: settings.uploadMaxBytes,
+    importFolder: settings.adapterImportDir,
+    servesMerged: settings.mergedMax > 0,
+    onPlacements: (placements) => engine.client.place(placements),
+    onPins: (digests) => engine.client.pin(digests),
+    mixCacheBytes: settings.mixCacheBytes,
+    computeMix: threadMixes(),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;

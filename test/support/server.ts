@@ -16,6 +16,7 @@ export interface ServerSettings {
   readonly maxContext?: string;
   readonly threadCount?: string;
   readonly adapterHostBytes?: string;
+  readonly mergedMax?: string;
 }
 
 export interface RunningServer extends AsyncDisposable {
