@@ -10,4 +10,5 @@ export type { LoraPart } from './combining/merge-lora.ts';
 export { checkedWeight, parseMix, requirePartCount, type FactorStrategy, type MajoritySign, type Mix } from './combining/mix.ts';
 export { openAdapterRegistry, type AdapterRegistryParts } from './registry.ts';
 export { publishSamples } from './samples.ts';
+export type { BlobKeeper, HeldBlob } from './blob-keeper.ts';
 export type * from './port.ts';

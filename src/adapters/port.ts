@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 import type { Mix } from './combining/mix.ts';
+import type { BlobKeeper } from './blob-keeper.ts';
 
 export interface AdapterVersion {
   readonly tenant: TenantId;
@@ -83,6 +84,8 @@ export interface ExportedAdapter {
 export interface AdapterRegistry {
   /** Folder for upload parts, on the same file system as the blobs. Leftovers are removed at start. */
   readonly uploadFolder: string;
+  /** The blob store that the adapters lie in, for other rooms' files. */
+  readonly keeper: BlobKeeper;
   /**
    * Takes ownership of the parts' files. `created` is false when a version of this name has the same bytes; it is then activated if asked.
    * Throws AppError invalid_adapter, unsupported_adapter, payload_too_large, or invalid_request for the base's name.
@@ -147,6 +150,11 @@ export interface AdapterRegistry {
    * parts cannot be mixed or their ranks add up to more than is allowed; overloaded.
    */
   leaseMix(tenant: TenantId, mix: Mix, splitKey?: string): Promise<MixLease>;
+  /** PEFT's two files of what a reference names, converted where they were uploaded as GGUF. Throws as `lease` does. */
+  readPeft(
+    tenant: TenantId,
+    reference: string,
+  ): Promise<{ readonly version: AdapterVersion; readonly config: Uint8Array; readonly tensors: Uint8Array }>;
   /** Leases now held, for metrics and invariants. */
   leaseCount(digest?: Digest): number;
   /** Resolves when the bytes of what was removed and released so far are gone from the disk; for shutdown and tests. */

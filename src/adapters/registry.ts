@@ -12,12 +12,13 @@ import {
 } from '../core/index.ts';
 import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
-import { exportFiles, needsConversion } from './adapter-files.ts';
 import { adapterNotFound, Catalogue } from './catalogue.ts';
 import { computeMix, type MixComputer } from './combining/compute-mix.ts';
 import type { Mix } from './combining/mix.ts';
 import { MixLeases, type LeasedRow } from './combining/mix-leases.ts';
 import { ifMatchPasses } from './etag.ts';
+import { exportFiles, needsConversion, readAsPeft } from './adapter-files.ts';
+import { BlobKeeper } from './blob-keeper.ts';
 import { GarbageCollector } from './garbage.ts';
 import { listAdapters } from './listing.ts';
 import { AdapterLoader } from './loading.ts';
@@ -78,6 +79,7 @@ export async function openAdapterRegistry(parts: AdapterRegistryParts): Promise<
 
 class StoredAdapterRegistry implements AdapterRegistry {
   readonly uploadFolder: string;
+  readonly keeper: BlobKeeper;
   private readonly storage: Storage;
   private readonly base: BaseModelDescription;
   private readonly blobChanges: SerialQueue;
@@ -115,6 +117,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.pins = new PinBoard(storage.adapters, isServable, parts.onPins ?? (() => undefined));
     this.placements = new PlacementBoard(storage.adapters, isServable, parts.onPlacements ?? (() => undefined));
     this.refreshBoards();
+    this.keeper = new BlobKeeper(storage.blobs, blobChanges, garbage);
   }
 
   async upload(
@@ -230,6 +233,18 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.requireLoadedBase(row);
     this.requireServable(row);
     return { lease: this.leaseRow(row), row };
+  }
+
+  async readPeft(tenant: TenantId, reference: string): ReturnType<AdapterRegistry['readPeft']> {
+    const lease = this.lease(tenant, reference);
+    try {
+      const { version } = lease;
+      const row = this.storage.adapters.version(version.tenant, version.name, version.version);
+      if (row === null) throw new Error(`registry: ${version.name}@${version.version} is leased but is not there`);
+      return { version, ...(await readAsPeft(row.files, this.storage.blobs, this.base)) };
+    } finally {
+      lease.release();
+    }
   }
 
   leaseCount(digest?: Digest): number {

@@ -14,12 +14,18 @@ import type {
   PlacedVersion,
   Storage,
 } from './ports.ts';
+import { MemoryFileStore, MemoryJobStore } from './memory-training.ts';
 
 /** Rows vanish with the process; blobs lie below `blobRoot`, whose leftovers of earlier processes are no blobs of this one's rows. */
 export function openMemoryStorage(blobRoot: string): Storage {
+  const files = new MemoryFileStore();
+  const jobs = new MemoryJobStore(files);
+  const trainingDigests = (): readonly Digest[] => [...files.rows.map(({ digest }) => digest), ...jobs.liveDigests()];
   return {
-    adapters: new MemoryAdapterStore(),
+    adapters: new MemoryAdapterStore(trainingDigests),
     keys: createMemoryKeyStore(),
+    files,
+    jobs,
     blobs: openFileBlobStore(blobRoot, noDiskSync),
     close: () => undefined,
   };
@@ -33,6 +39,12 @@ interface MemoryAdapter {
 class MemoryAdapterStore implements AdapterStore {
   /** Removed adapters stay here without versions, as in SQLite. */
   private readonly entries = new Map<string, MemoryAdapter>();
+  private readonly otherDigests: () => readonly Digest[];
+
+  /** @param otherDigests - what rows of other stores refer to. */
+  constructor(otherDigests: () => readonly Digest[]) {
+    this.otherDigests = otherDigests;
+  }
 
   addVersion(content: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow {
     const { tenant, name } = content;
@@ -133,7 +145,8 @@ class MemoryAdapterStore implements AdapterStore {
 
   referencedDigests(): ReadonlySet<Digest> {
     const versions = [...this.entries.values()].flatMap((entry) => [...entry.versions.values()]);
-    return new Set(versions.flatMap((version) => [version.packedDigest, ...version.files.map((file) => file.digest)]));
+    const own = versions.flatMap((version) => [version.packedDigest, ...version.files.map((file) => file.digest)]);
+    return new Set([...own, ...this.otherDigests()]);
   }
 
   isReferenced(digest: Digest): boolean {

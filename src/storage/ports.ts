@@ -1,6 +1,7 @@
 // The storage port in domain verbs: no SQL, connection or transaction type leaves this room.
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
+import type { FileStore, JobStore } from './training-ports.ts';
 
 export interface AdapterFileRow {
   readonly fileName: string;
@@ -139,6 +140,8 @@ export interface BlobStore {
 export interface Storage {
   readonly adapters: AdapterStore;
   readonly keys: KeyStore;
+  readonly files: FileStore;
+  readonly jobs: JobStore;
   readonly blobs: BlobStore;
   close(): void;
 }

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AdapterName, Digest, TenantId } from '../../src/core/index.ts';
 import type { KeyRow, Storage } from '../../src/storage/index.ts';
 import { digestOf, versionRow } from './rows.ts';
+import { describeTrainingStorage } from './training-storage.ts';
 
 const ACME = 'acme' as TenantId;
 const GLOBEX = 'globex' as TenantId;
@@ -35,6 +36,7 @@ export function describeStorageContract(driver: string, open: () => { readonly s
     describeRemoval(() => storage);
     describeKeys(() => storage);
     describeBlobs(() => storage);
+    describeTrainingStorage(() => storage);
   });
 }
 

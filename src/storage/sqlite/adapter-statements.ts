@@ -36,6 +36,14 @@ const VERSION_COLUMNS = `
   (SELECT json_group_array(json_object('fileName', f.file_name, 'digest', f.digest, 'bytes', f.bytes) ORDER BY f.file_name)
    FROM adapter_files f WHERE f.tenant = v.tenant AND f.name = v.name AND f.version = v.version) AS files`;
 
+const LIVE_JOBS = "SELECT * FROM jobs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
+
+/** Every blob that a row needs. A job needs its inputs until it has ended. */
+const REFERENCES = `
+  SELECT packed_digest AS digest FROM adapter_versions UNION ALL SELECT digest FROM adapter_files UNION ALL SELECT digest FROM files
+  UNION ALL SELECT training_digest FROM (${LIVE_JOBS}) UNION ALL SELECT validation_digest FROM (${LIVE_JOBS})
+  UNION ALL SELECT initial_config FROM (${LIVE_JOBS}) UNION ALL SELECT initial_tensors FROM (${LIVE_JOBS})`;
+
 const THIS_ADAPTER = 'tenant = @tenant AND name = @name';
 
 /** Part of a SET: another generation, without a canary. */
@@ -75,12 +83,8 @@ function queries(database: Database.Database) {
     selectVersions: database.prepare<[AdapterKey], StoredVersion>(
       `SELECT ${VERSION_COLUMNS} FROM adapter_versions v WHERE ${THIS_ADAPTER} ORDER BY version`,
     ),
-    selectDigests: database
-      .prepare<[], string>('SELECT packed_digest FROM adapter_versions UNION SELECT digest FROM adapter_files')
-      .pluck(),
-    selectReference: database.prepare<[{ digest: string }], number>(
-      `SELECT 1 FROM adapter_versions WHERE packed_digest = @digest UNION ALL SELECT 1 FROM adapter_files WHERE digest = @digest LIMIT 1`,
-    ),
+    selectDigests: database.prepare<[], string>(`SELECT digest FROM (${REFERENCES}) WHERE digest IS NOT NULL GROUP BY digest`).pluck(),
+    selectReference: database.prepare<[{ digest: string }], number>(`SELECT 1 FROM (${REFERENCES}) WHERE digest = @digest LIMIT 1`),
   };
 }
 
