@@ -7,6 +7,8 @@ import { connectToParent } from '../processes/index.ts';
 /** What the trainer process is started with; a JSON value on its command line, which may be left out. */
 interface TrainerOptions {
   readonly logLevel?: string;
+  /** Path of another ONNX Runtime library. */
+  readonly ortLibrary?: string;
 }
 
 /** Below everything that serves: training takes the time that is left. */
@@ -14,10 +16,10 @@ const NICENESS = 10;
 
 function main(): void {
   const parent = connectToParent<ToTrainer, FromTrainer>();
-  const { logLevel = 'info' } = JSON.parse(process.argv[2] ?? '{}') as TrainerOptions;
+  const { logLevel = 'info', ortLibrary } = JSON.parse(process.argv[2] ?? '{}') as TrainerOptions;
   const logger = pino({ name: 'trainer', level: logLevel }, pino.destination(2));
   setPriority(NICENESS);
-  hostTrainer(parent, machine, { logger, onShutdown: () => parent.close() });
+  hostTrainer(parent, machine(ortLibrary === undefined ? {} : { libraryPath: ortLibrary }), { logger, onShutdown: () => parent.close() });
 }
 
 main();
