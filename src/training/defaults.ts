@@ -1,4 +1,4 @@
-// What a training job does where its tenant does not say: the one place with defaults. Values: see DECISIONS.md.
+// What a training job does where its tenant does not say: the one place with defaults. Why these: trainer/DECISIONS.md.
 import { type Hyperparameters, type LoraInit, type LoraSpec } from './hyperparameters.ts';
 
 /** What a request may leave out, checked already; absent takes the default. */

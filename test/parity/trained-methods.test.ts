@@ -108,7 +108,7 @@ async function beginning(init: LoraInit, targetModules: readonly string[] = ['al
   const hyperparameters = resolveHyperparameters({ lora: { r: 4, alpha: 8, useRslora: true, init, targetModules } }, 1, 256);
   const gradients = new Map<string, Float32Array>();
   const source = await createWeightGradients(runtime);
-  using products = machine.openProducts(2);
+  using products = machine().openProducts(2);
   const targets = resolveSites(hyperparameters.lora, description);
   source.forEachSite(
     examples,

@@ -36,7 +36,7 @@ export interface FinishedJob {
 
 export async function trainedJob(order: JobOrder): Promise<FinishedJob> {
   const steps: StepMetrics[] = [];
-  const result = await runJob(order, machine, {
+  const result = await runJob(order, machine(), {
     turn: async () => undefined,
     started: () => undefined,
     step: (metrics) => steps.push(metrics),

@@ -7,14 +7,21 @@ import { rowTextOf } from '../rows/index.ts';
 import { Products } from './algebra/products.ts';
 import { createTrainingComputation, createWeightGradients } from './computation/index.ts';
 import type { JobPorts, TrainedBase } from './job.ts';
+import type { ComputationOptions } from './ports.ts';
 
-export const machine: JobPorts = {
-  openBase,
-  openComputation: createTrainingComputation,
-  openGradients: createWeightGradients,
-  openProducts,
-  clock: systemClock,
-};
+/** @param runtime `libraryPath`: of another ONNX Runtime than the bundled one. */
+export function machine(runtime: Pick<ComputationOptions, 'libraryPath'> = {}): JobPorts {
+  return {
+    openBase,
+    openComputation: (options) => createTrainingComputation({ ...options, ...runtime }),
+    openGradients: (options) => createWeightGradients({ ...options, ...runtime }),
+    openProducts: (threadCount) => {
+      const environment = createEnvironment({ threadCount, allowSpinning: false, ...runtime });
+      return new Products(environment, () => environment.dispose());
+    },
+    clock: systemClock,
+  };
+}
 
 async function openBase(modelFolder: string): Promise<TrainedBase> {
   const model = await openModelPackage(modelFolder);
@@ -25,10 +32,4 @@ async function openBase(modelFolder: string): Promise<TrainedBase> {
     weights,
     close: () => model.close(),
   };
-}
-
-/** Owns an environment of its own. */
-function openProducts(threadCount: number): Products {
-  const environment = createEnvironment({ threadCount, allowSpinning: false });
-  return new Products(environment, () => environment.dispose());
 }

@@ -45,6 +45,8 @@ export interface LossSum {
 }
 
 export interface ComputationOptions {
+  /** Of another ONNX Runtime than the bundled one. */
+  readonly libraryPath?: string;
   readonly modelFolder: string;
   readonly sites: readonly TrainedSite[];
   readonly basePrecision: Hyperparameters['basePrecision'];

@@ -17,6 +17,7 @@ import {
   type Tensor,
   type WeightEntry,
 } from '../../../runtime/index.ts';
+import type { ComputationOptions } from '../ports.ts';
 
 /**
  * Weights are not packed: forward and backward read one copy, forward as it lies and backward transposed, straight from the mapped file. Equal
@@ -38,9 +39,12 @@ export interface BaseSessions {
   close(): void;
 }
 
-export function openBaseSessions(compiled: CompiledModel, threadCount: number): BaseSessions {
+export function openBaseSessions(
+  compiled: CompiledModel,
+  { threadCount, libraryPath }: Pick<ComputationOptions, 'threadCount' | 'libraryPath'>,
+): BaseSessions {
   // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
-  const environment = createEnvironment({ threadCount, allowSpinning: true });
+  const environment = createEnvironment({ threadCount, ...(libraryPath !== undefined && { libraryPath }), allowSpinning: true });
   const opened: Session[] = [];
   const mapped: SharedWeights[] = [];
   const rows = new Map<number, Tensor>();

@@ -17,7 +17,7 @@ export async function createTrainingComputation(options: ComputationOptions): Pr
   try {
     const compiled = await ensureCompiled(model, options.basePrecision);
     const frozen = await frozenSites(model, options.sites);
-    const base = openBaseSessions(compiled, options.threadCount);
+    const base = openBaseSessions(compiled, options);
     return new Computation(
       base,
       { config: model.config, sites: options.sites, basePrecision: options.basePrecision, memoryBudgetBytes: options.memoryBudgetBytes },

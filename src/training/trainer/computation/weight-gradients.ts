@@ -8,7 +8,7 @@ import { type BaseSessions, openBaseSessions } from './base-session.ts';
 import { type Batch, batchInputs, makeBatch } from './batch.ts';
 import { addGradients, buildTrainingDecoder, gradientOutput, LOSS_OUTPUT } from './training-graph.ts';
 
-export type WeightGradientOptions = Pick<ComputationOptions, 'modelFolder' | 'basePrecision' | 'threadCount'>;
+export type WeightGradientOptions = Pick<ComputationOptions, 'modelFolder' | 'basePrecision' | 'threadCount' | 'libraryPath'>;
 
 /** Tokens of one run; at least one example a run. */
 const RUN_TOKENS = 1024;
@@ -36,8 +36,9 @@ interface Projection {
 function weightGradients(
   config: LlamaConfig,
   compiled: CompiledModel,
-  { basePrecision, threadCount }: Pick<WeightGradientOptions, 'basePrecision' | 'threadCount'>,
+  options: Omit<WeightGradientOptions, 'modelFolder'>,
 ): WeightGradients {
+  const { basePrecision } = options;
   return {
     forEachSite(examples, sites, take) {
       const batches = batchesOf(examples, config);
@@ -46,7 +47,7 @@ function weightGradients(
       const { graph } = buildTrainingDecoder({ config, basePrecision });
       for (const names of runsOf(projectionsOf(graph, sites))) {
         // A process has one native environment; sessions of one chunk are let go before those of the next are made.
-        const base = openBaseSessions(compiled, threadCount);
+        const base = openBaseSessions(compiled, options);
         try {
           result = runChunk(base, { config, basePrecision, sites: names, batches, take });
         } finally {
