@@ -22,6 +22,7 @@ export {
   recipeKey,
   recipeShape,
   type RowPart,
+  someRows,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';

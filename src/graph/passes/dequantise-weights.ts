@@ -36,7 +36,7 @@ function weightOf(graph: Graph, node: Node): WeightRecipe | undefined {
     case 'MatMul':
       return recipe?.kind === 'transpose' ? recipe.of : undefined;
     case 'FusedMatMul':
-      return recipe?.kind === 'checkpoint' ? recipe : undefined;
+      return recipe?.kind === 'checkpoint' || recipe?.kind === 'rows' ? recipe : undefined;
     case 'Gather':
       if (recipe?.kind === 'transpose' && !isAlongRows) return recipe.of;
       return recipe?.kind === 'checkpoint' && isAlongRows ? recipe : undefined;
