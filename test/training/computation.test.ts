@@ -49,7 +49,6 @@ interface Opened {
 const opened: TrainingComputation[] = [];
 afterAll(() => {
   for (const computation of opened) computation.close();
-  expect(liveHandleCount()).toBe(0);
 });
 
 async function open(name: TinyModel, { dora = false, origin = false, only = () => true, ...more }: Options = {}): Promise<Opened> {
@@ -242,6 +241,19 @@ describe('a micro-batch', () => {
     const base = await open('tiny-llama', { only: (site) => site === 'layers.0.q' });
     for (const { values, part } of base.computation.parameters) if (part === 'B') values.fill(0);
     expect(computation.evaluate(EXAMPLES)).toEqual(base.computation.evaluate(EXAMPLES));
+  });
+});
+
+describe('closing', () => {
+  it('lets go of every native object', async () => {
+    const before = liveHandleCount();
+    const { computation } = await open('tiny-llama', { dora: true, origin: true, basePrecision: 'int8' });
+    opened.pop();
+    computation.accumulate(EXAMPLES, 1, { rate: 0.1, seed: 1, microBatch: 1 });
+    computation.evaluate(EXAMPLES);
+    expect(liveHandleCount()).toBeGreaterThan(before);
+    computation.close();
+    expect(liveHandleCount()).toBe(before);
   });
 });
 
