@@ -6,7 +6,7 @@ import { join, relative, sep } from 'node:path';
 const WATCHED_FILE_LINES = 300;
 const LARGEST_FILE_LINES = 400;
 /** Ceiling of production code. Raise it on purpose, in a commit that says why. */
-const LARGEST_SOURCE_LINES = 30_000;
+const LARGEST_SOURCE_LINES = 45_000;
 
 const ROOT = join(import.meta.dirname, '..');
 const ROOTS = ['src', 'test'];

@@ -24,7 +24,7 @@ export class GarbageCollector {
     const referenced = this.storage.adapters.referencedDigests();
     const garbage = this.storage.blobs.list().filter((digest) => !referenced.has(digest));
     for (const digest of garbage) await this.storage.blobs.remove(digest);
-    if (garbage.length > 0) this.logger.info({ blobs: garbage.length }, 'removed blobs that no adapter refers to');
+    if (garbage.length > 0) this.logger.info({ blobs: garbage.length }, 'removed blobs that no row refers to');
   }
 
   /** Says that these blobs may be garbage: they go as soon as nothing holds them, if no row refers to them then. */

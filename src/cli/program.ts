@@ -10,6 +10,7 @@ import { modelsCommand } from './models.ts';
 import { addExamples } from './options.ts';
 import { pullCommand } from './pull.ts';
 import { serveCommand } from './serve.ts';
+import { trainCommand } from './train/train.ts';
 import { packageVersion } from './version.ts';
 
 const FAILURE = 1;
@@ -42,6 +43,7 @@ export function createProgram(context: CommandContext): Command {
     .addCommand(importCommand(context))
     .addCommand(modelsCommand(context))
     .addCommand(adaptersCommand(context))
+    .addCommand(trainCommand(context))
     .addCommand(keysCommand(context))
     .addCommand(doctorCommand(context));
   addExamples(program, [

@@ -11,10 +11,13 @@ import { createApp, type AppServices } from '../http/index.ts';
 import { openStorage, type Storage } from '../storage/index.ts';
 import { createTenantDirectory, type TenantDirectory } from '../tenants/index.ts';
 import { createGrammarChecker } from '../text/index.ts';
+import type { Training } from '../training/jobs/index.ts';
 import { openFrontBase, serveBase, type FrontBase } from './front-base.ts';
 import { startFrontEngine, type FrontEngine } from './front-engine.ts';
+import { openFrontTraining } from './front-training.ts';
 import { grammarThreadOptions } from './grammars.ts';
 import { childInsights } from './insight-runner.ts';
+import { threadMixes } from './mix-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -33,14 +36,17 @@ export async function startFront(settings: Settings): Promise<RunningServer> {
   const logger = pino({ level: settings.logLevel }, destination(2));
   const storage = openStorage(settings.dataDir);
   let engine: FrontEngine | null = null;
+  let training: Training | null = null;
   try {
     const tenants = createTenantDirectory({ keys: storage.keys });
     refuseOpenNetwork(settings, tenants);
     const base = await openFrontBase(settings, logger);
     engine = startFrontEngine(settings, base, storage.blobs.folder, logger);
-    const adapters = await openRegistry(settings, storage, base, logger);
-    return await serve({ settings, logger, storage, tenants, base, engine, adapters });
+    const adapters = await openRegistry({ settings, storage, base, engine, logger });
+    training = await openFrontTraining(settings, base, { storage, adapters, logger });
+    return await serve({ settings, logger, storage, tenants, base, engine, adapters, training });
   } catch (error) {
+    await training?.close(0);
     await engine?.stop();
     storage.close();
     throw error;
@@ -55,10 +61,11 @@ interface FrontParts {
   readonly base: FrontBase;
   readonly engine: FrontEngine;
   readonly adapters: AdapterRegistry;
+  readonly training: Training;
 }
 
 async function serve(parts: FrontParts): Promise<RunningServer> {
-  const { settings, logger, storage, engine } = parts;
+  const { settings, logger, storage, engine, training } = parts;
   let draining = false;
   const app = await createApp(appServices(parts, () => draining));
   let answering = 0;
@@ -85,10 +92,11 @@ async function serve(parts: FrontParts): Promise<RunningServer> {
     }, 100);
     // Ending the engine fails what still runs: streams get an error event, and the server can close.
     const deadline = setTimeout(() => void engine.stop(), settings.drainSeconds * 1000);
+    const trainingEnded = training.close(settings.drainSeconds * 1000);
     await app.close();
     clearInterval(idleCloser);
     clearTimeout(deadline);
-    await engine.stop();
+    await Promise.all([engine.stop(), trainingEnded]);
     storage.close();
     logger.info({}, 'stopped');
     markStopped();
@@ -122,7 +130,7 @@ const SHUTDOWN_MARGIN_MS = 15_000;
 const GRAMMAR_SILENCE_MS = 10_000;
 
 function appServices(parts: FrontParts, isDraining: () => boolean): AppServices {
-  const { settings, logger, tenants, base, engine, adapters } = parts;
+  const { settings, logger, tenants, base, engine, adapters, training } = parts;
   return {
     settings,
     base: serveBase(base),
@@ -130,6 +138,7 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
     adapters,
     insights: childInsights(base.model.folder),
     grammars: createGrammarChecker(grammarThreadOptions(base.model.folder, GRAMMAR_SILENCE_MS, logger)),
+    training,
     tenants,
     logger,
     clock: systemClock,
@@ -139,7 +148,8 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
   };
 }
 
-async function openRegistry(settings: Settings, storage: Storage, base: FrontBase, logger: PinoLogger): Promise<AdapterRegistry> {
+async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters' | 'training'>): Promise<AdapterRegistry> {
+  const { settings, storage, base, engine, logger } = parts;
   const { description, weights } = base.model;
   const registry = await openAdapterRegistry({
     storage,
@@ -147,6 +157,12 @@ async function openRegistry(settings: Settings, storage: Storage, base: FrontBas
     weights,
     maxRank: settings.adapterMaxRank,
     maxFileBytes: settings.uploadMaxBytes,
+    importFolder: settings.adapterImportDir,
+    servesMerged: settings.mergedMax > 0,
+    onPlacements: (placements) => engine.client.place(placements),
+    onPins: (digests) => engine.client.pin(digests),
+    mixCacheBytes: settings.mixCacheBytes,
+    computeMix: threadMixes(),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;

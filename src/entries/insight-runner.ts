@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { AdapterComparison, AdapterInsight, AdapterInsights, DirectionSide } from '../adapters/index.ts';
 import { AppError } from '../core/index.ts';
 import { runToEnd } from '../processes/index.ts';
+import { takeTurns } from './turns.ts';
 
 /** What the process is started with; a JSON value on its command line. */
 export type InsightTask =
@@ -20,18 +21,8 @@ export type FromInsight = { readonly kind: 'done'; readonly value: unknown } | {
 const MAX_WAITING = 8;
 
 export function childInsights(modelFolder: string): AdapterInsights {
-  let waiting = 0;
-  let last: Promise<unknown> = Promise.resolve();
-  async function inTurn(task: InsightTask): Promise<unknown> {
-    if (waiting >= MAX_WAITING)
-      throw new AppError('overloaded', `${waiting} insights are waiting to be computed; try again soon`, { retryAfterSeconds: 5 });
-    waiting += 1;
-    const turn = last.catch(() => undefined).then(() => runTask(task));
-    last = turn;
-    return await turn.finally(() => {
-      waiting -= 1;
-    });
-  }
+  const turns = takeTurns(MAX_WAITING, 'insights are waiting to be computed');
+  const inTurn = (task: InsightTask): Promise<unknown> => turns(() => runTask(task));
   return {
     inspect: async (path) => (await inTurn({ kind: 'inspect', modelFolder, path })) as AdapterInsight,
     compare: async (first, second, side) => (await inTurn({ kind: 'compare', modelFolder, first, second, side })) as AdapterComparison,

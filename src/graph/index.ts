@@ -21,12 +21,13 @@ export {
   type QuantisedPart,
   recipeKey,
   recipeShape,
+  recipeTensors,
   type RowPart,
   someRows,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';
-export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';

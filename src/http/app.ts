@@ -17,6 +17,8 @@ import { registerCompletionsRoute } from './routes/openai/completions.ts';
 import { registerModelRoutes } from './routes/openai/models.ts';
 import { registerOperationsRoutes } from './routes/operations.ts';
 import { registerGenerateRoutes } from './routes/tgi/generate.ts';
+import { registerFileRoutes } from './routes/training/files.ts';
+import { registerJobRoutes } from './routes/training/jobs.ts';
 import { registerInfoRoute } from './routes/tgi/info.ts';
 import { registerTokenizeRoutes } from './routes/tgi/tokenize.ts';
 import type { App, AppServices } from './services.ts';
@@ -60,6 +62,8 @@ export async function createApp(services: AppServices): Promise<App> {
   registerAdapterRoutes(app, services);
   registerAdapterAdminRoutes(app, services);
   registerKeyRoutes(app, services);
+  registerFileRoutes(app, services);
+  registerJobRoutes(app, services);
   registerDescriptionRoute(app);
   return app;
 }

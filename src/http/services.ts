@@ -5,6 +5,7 @@ import type { AdapterInsights, AdapterRegistry } from '../adapters/index.ts';
 import type { Clock, Digest, Random } from '../core/index.ts';
 import type { EngineClient } from '../engine/index.ts';
 import type { TenantDirectory } from '../tenants/index.ts';
+import type { FineTuningJobs, TrainingFiles } from '../training/index.ts';
 import type { ChatTemplate, GrammarChecker, Tokenizer } from '../text/index.ts';
 
 /** The base model as the routes see it; `models/` describes more. */
@@ -29,6 +30,7 @@ export interface HttpSettings {
   readonly host: string;
   readonly publicUrl: string | null;
   readonly uploadMaxBytes: number;
+  readonly trainingFileMaxBytes: number;
   readonly maxBatch: number;
   readonly maxWaiting: number;
 }
@@ -40,6 +42,7 @@ export interface AppServices {
   readonly adapters: AdapterRegistry;
   readonly insights: AdapterInsights;
   readonly grammars: GrammarChecker;
+  readonly training: { readonly files: TrainingFiles; readonly jobs: FineTuningJobs };
   readonly tenants: TenantDirectory;
   readonly logger: FastifyBaseLogger;
   readonly clock: Clock;

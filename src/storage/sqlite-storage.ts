@@ -7,6 +7,8 @@ import { openFileBlobStore } from './file-blob-store.ts';
 import type { Storage } from './ports.ts';
 import { openOwnedDatabase } from './sqlite/database.ts';
 import { createSqliteAdapterStore } from './sqlite/sqlite-adapter-store.ts';
+import { createSqliteFileStore } from './sqlite/sqlite-file-store.ts';
+import { createSqliteJobStore } from './sqlite/sqlite-job-store.ts';
 import { createSqliteKeyStore } from './sqlite/sqlite-key-store.ts';
 
 /**
@@ -24,6 +26,8 @@ export function openStorage(dataDir: string, clock: Clock = systemClock): Storag
     return {
       adapters: createSqliteAdapterStore(owned.database),
       keys: createSqliteKeyStore(owned.database),
+      files: createSqliteFileStore(owned.database),
+      jobs: createSqliteJobStore(owned.database),
       blobs,
       close: () => owned.close(),
     };

@@ -1,7 +1,9 @@
 // `npm run bench [part…] [-- options]`: measures on this machine, prints tables, writes JSON, tables and charts to results/.
 import { parseArgs } from 'node:util';
+import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
@@ -13,7 +15,9 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   speed: benchSpeed,
   train: benchTrain,
   load: benchLoad,
+  fleet: benchFleet,
   'long-prompt': benchLongPrompt,
+  merged: benchMerged,
 };
 
 const OPTIONS = {
@@ -31,7 +35,9 @@ Parts (all of them when none is named):
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
   train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
+  fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
+  merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
 Options of speed:
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})

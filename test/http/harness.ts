@@ -3,18 +3,30 @@
 import { readFile } from 'node:fs/promises';
 import { createInsights, openAdapterRegistry, type AdapterRegistry } from '../../src/adapters/index.ts';
 import { decodePacked } from '../../src/adapters/packed.ts';
-import { parseAdapterName, parseTenantId, systemClock, systemRandom, type AdapterName, type TenantId } from '../../src/core/index.ts';
+import {
+  parseAdapterName,
+  parseTenantId,
+  silentLogger,
+  systemClock,
+  systemRandom,
+  type AdapterName,
+  type TenantId,
+} from '../../src/core/index.ts';
 import type { EngineClient } from '../../src/engine/index.ts';
 import { createApp, type AppServices, type ServedBase } from '../../src/http/index.ts';
-import { openMemoryStorage } from '../../src/storage/index.ts';
+import { openMemoryStorage, type Storage } from '../../src/storage/index.ts';
 import { createTenantDirectory, type Role, type TenantDirectory } from '../../src/tenants/index.ts';
 import { createGrammarChecker, GrammarThread, type Tokenizer } from '../../src/text/index.ts';
+import { checkRows, openTraining, type Training } from '../../src/training/jobs/index.ts';
+import type { RowText } from '../../src/training/index.ts';
 import { pino } from 'pino';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { plainAdapter } from '../support/adapter-files.ts';
+import { type AdapterFilePair, plainAdapter } from '../support/adapter-files.ts';
 import { adapterForm } from '../support/api.ts';
 import { fillHashLogits, FakeExecutor } from '../support/fake-executor.ts';
 import { BYTE_GRAMMARS } from '../support/grammar-thread.ts';
+import { SimulatedTrainer } from '../support/simulated-trainer.ts';
 import { createInProcessClient, type InProcessEngine } from '../support/in-process-engine.ts';
 import { makeTemporaryFolder } from './temporary.ts';
 import { llamaDescription } from '../support/tiny-base.ts';
@@ -83,7 +95,10 @@ export interface HttpHarness extends AsyncDisposable {
 export interface HarnessOptions {
   readonly client?: EngineClient;
   readonly uploadMaxBytes?: number;
+  readonly importFolder?: string;
   readonly isDraining?: () => boolean;
+  /** Default: one whose steps follow by themselves. */
+  readonly trainer?: SimulatedTrainer;
   /** Default: `byteTokenizer`. The fake model's token ids are bytes. */
   readonly tokenizer?: Tokenizer;
 }
@@ -94,22 +109,45 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
   const tenants = createTenantDirectory({ keys: storage.keys });
   const unreadable = (): Promise<never> => Promise.reject(new Error('the plain adapters of these tests need no weights'));
   const weights = { readWeight: unreadable, readTensor: unreadable };
-  const adapters = await openAdapterRegistry({ storage, base: DESCRIPTION, weights, maxRank: 64 });
   const source = { load: async (digest: ServedBase['digest']) => decodePacked(new Uint8Array(await readFile(storage.blobs.path(digest)))) };
   const constraints = new GrammarThread(BYTE_GRAMMARS);
   const executor = new FakeExecutor({ vocabularySize: VOCABULARY_SIZE, maxContext: MAX_CONTEXT, fillLogits });
   const engine = options.client === undefined ? await createInProcessClient({ executor, adapters: source, constraints }) : null;
   const client = options.client ?? engine?.client;
   if (client === undefined) throw new Error('no engine');
+  const adapters = await openAdapterRegistry({
+    storage,
+    base: DESCRIPTION,
+    weights,
+    maxRank: 64,
+    importFolder: options.importFolder ?? null,
+    onPlacements: (placements) => client.place(placements),
+    onPins: (digests) => client.pin(digests),
+  });
+  const training = await openHarnessTraining({
+    storage,
+    adapters,
+    trainer: options.trainer,
+    tokenizer: options.tokenizer,
+    folder: folder.path,
+  });
   const log: string[] = [];
   const logSink = new Writable({ write: (chunk, _encoding, done) => done(void log.push(String(chunk))) });
   const services: AppServices = {
-    settings: { host: '127.0.0.1', publicUrl: null, uploadMaxBytes: options.uploadMaxBytes ?? 1 << 20, maxBatch: 4, maxWaiting: 16 },
+    settings: {
+      host: '127.0.0.1',
+      publicUrl: null,
+      uploadMaxBytes: options.uploadMaxBytes ?? 1 << 20,
+      trainingFileMaxBytes: 1 << 16,
+      maxBatch: 4,
+      maxWaiting: 16,
+    },
     base: servedBase(options.tokenizer ?? byteTokenizer),
     engine: client,
     adapters,
     insights: createInsights(DESCRIPTION, { ...weights, readWeight: () => Promise.resolve(new Float32Array(HIDDEN_SIZE ** 2).fill(1)) }),
     grammars: createGrammarChecker(BYTE_GRAMMARS),
+    training,
     tenants,
     logger: pino({ level: 'debug' }, logSink),
     clock: systemClock,
@@ -138,11 +176,53 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
       const closed = app.close();
       app.server.closeAllConnections();
       await closed;
+      await training.close(0);
       engine?.close();
       constraints.stop();
       folder.remove();
     },
   };
+}
+
+interface HarnessTraining {
+  readonly storage: Storage;
+  readonly adapters: AdapterRegistry;
+  readonly trainer: SimulatedTrainer | undefined;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly folder: string;
+}
+
+/** An adapter that a simulated job ends with. */
+export function trainedAdapter(seed: number): AdapterFilePair {
+  return plainAdapter(seed, HIDDEN_SIZE);
+}
+
+async function openHarnessTraining({ storage, adapters, trainer, tokenizer = byteTokenizer, folder }: HarnessTraining): Promise<Training> {
+  const text: RowText = { tokenizer, template: servedBase(tokenizer).chatTemplate, stopTokenIds: [END_OF_TEXT] };
+  return await openTraining({
+    storage,
+    adapters,
+    base: DESCRIPTION,
+    limits: {
+      sites: DESCRIPTION.sites,
+      maxContext: MAX_CONTEXT,
+      maxRank: 64,
+      maxSteps: 1000,
+      maxRows: 50,
+      maxTokens: 5000,
+      maxOpenJobs: 8,
+    },
+    checker: { check: (path, limits) => checkRows(path, text, limits) },
+    trainer: trainer ?? new SimulatedTrainer({ adapter: trainedAdapter, runs: true }),
+    jobsFolder: join(folder, 'jobs'),
+    order: { modelFolder: 'none', threadCount: 1, memoryBudgetBytes: 1, checkpointSteps: 2 },
+    answerWithinMs: 10_000,
+    leaseMs: 60_000,
+    maxDeaths: 3,
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
 }
 
 function servedBase(tokenizer: Tokenizer): ServedBase {

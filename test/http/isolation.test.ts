@@ -1,10 +1,14 @@
 // Two tenants with the same adapter name: each gets its own; no route shows, changes or names what belongs to the other.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keyHeader, openHarness, uploadBody, type HttpHarness } from './harness.ts';
+import { keyHeader, multipart, openHarness, uploadBody, type HttpHarness } from './harness.ts';
 
 let harness: HttpHarness;
 let acme: { readonly authorization: string };
 let rival: { readonly authorization: string };
+/** Of acme. */
+let file: string;
+let job: string;
+let rivalFile: string;
 beforeAll(async () => {
   harness = await openHarness();
   keyHeader(harness, 'root', 'operator');
@@ -14,6 +18,13 @@ beforeAll(async () => {
   await harness.publish('rival', 'shared-name', 2);
   await harness.publish('acme', 'private', 3);
   await harness.publish('samples', 'sample', 4);
+  file = await uploadRows(acme);
+  rivalFile = await uploadRows(rival);
+  const made = await call(
+    { method: 'POST', url: '/v1/fine_tuning/jobs', payload: { model: 'private', training_file: file, suffix: 'secret' } },
+    acme,
+  );
+  job = made.json<{ id: string }>().id;
 });
 afterAll(async () => {
   await harness[Symbol.asyncDispose]();
@@ -58,7 +69,67 @@ const NAMED = (name: string): readonly Call[] => [
   { method: 'PUT', url: `/admin/adapters/${name}/active`, payload: { version: 1 }, headers: { 'if-match': '*' } },
   { method: 'PUT', url: `/admin/adapters/${name}/active`, payload: { version: 1 } },
   { method: 'PUT', url: `/admin/adapters/${name}/placement`, payload: { pinned: true } },
+  { method: 'POST', url: '/v1/unload_lora_adapter', payload: { lora_name: name } },
+  { method: 'POST', url: '/v1/load_lora_adapter', payload: { lora_name: 'mine', lora_path: name } },
+  { method: 'POST', url: '/v1/load_lora_adapter', payload: { lora_name: 'mine', lora_path: `acme/${name}@1` } },
 ];
+
+const FILES = (id: string): readonly Call[] => [
+  { method: 'GET', url: `/v1/files/${id}` },
+  { method: 'GET', url: `/v1/files/${id}/content` },
+  { method: 'DELETE', url: `/v1/files/${id}` },
+  { method: 'POST', url: '/v1/fine_tuning/jobs', payload: { model: 'test-base', training_file: id } },
+  { method: 'POST', url: '/v1/fine_tuning/jobs', payload: { model: 'test-base', training_file: rivalFile, validation_file: id } },
+];
+
+const JOBS = (id: string): readonly Call[] => [
+  { method: 'GET', url: `/v1/fine_tuning/jobs/${id}` },
+  { method: 'GET', url: `/v1/fine_tuning/jobs/${id}/events` },
+  { method: 'GET', url: `/v1/fine_tuning/jobs/${id}/events?stream=true` },
+  { method: 'GET', url: `/v1/fine_tuning/jobs/${id}/checkpoints` },
+  { method: 'POST', url: `/v1/fine_tuning/jobs/${id}/cancel` },
+  { method: 'POST', url: `/v1/fine_tuning/jobs/${id}/pause` },
+  { method: 'POST', url: `/v1/fine_tuning/jobs/${id}/resume` },
+];
+
+async function uploadRows(as: { readonly authorization: string }): Promise<string> {
+  const form = new FormData();
+  form.set('purpose', 'fine-tune');
+  form.set('file', new Blob(['{"prompt":"a","completion":"b"}\n']), 'rows.jsonl');
+  const { payload, headers } = await multipart(form);
+  const answer = await harness.app.inject({ method: 'POST', url: '/v1/files', payload, headers: { ...headers, ...as } });
+  return answer.json<{ id: string }>().id;
+}
+
+describe('a foreign file or job', () => {
+  it.each(
+    [...FILES('').keys()]
+      .map((index) => ({ kind: 'file', index, name: FILES('…')[index]?.url }))
+      .concat([...JOBS('').keys()].map((index) => ({ kind: 'job', index, name: JOBS('…')[index]?.url }))),
+  )('looks exactly like a missing one: $kind $name', async ({ kind, index }) => {
+    const calls = kind === 'file' ? FILES : JOBS;
+    const id = kind === 'file' ? file : job;
+    const [foreign, missing] = [calls(id)[index], calls('nobody')[index]];
+    if (foreign === undefined || missing === undefined) throw new Error('no such call');
+    const [answer, other] = [await call(foreign, rival), await call(missing, rival)];
+    expect([answer.statusCode, other.statusCode]).toEqual([404, 404]);
+    expect(normalised(answer.payload, id)).toBe(normalised(other.payload, 'nobody'));
+  });
+
+  it('cannot be continued from, nor seen in a list, and is still whole', async () => {
+    const asked = (model: string): Call => ({ method: 'POST', url: '/v1/fine_tuning/jobs', payload: { model, training_file: rivalFile } });
+    const [answer, other] = [await call(asked('private'), rival), await call(asked('nobody'), rival)];
+    expect([answer.statusCode, normalised(answer.payload, 'private')]).toEqual([404, normalised(other.payload, 'nobody')]);
+    for (const url of ['/v1/files', '/v1/fine_tuning/jobs', `/v1/files?after=${file}`, `/v1/fine_tuning/jobs?after=${job}`]) {
+      expect((await call({ method: 'GET', url }, rival)).payload).not.toMatch(new RegExp(`acme|secret|"${file}"|"${job}"`));
+    }
+    expect((await call({ method: 'GET', url: `/v1/files/${file}` }, acme)).statusCode).toBe(200);
+    expect((await call({ method: 'GET', url: `/v1/fine_tuning/jobs/${job}` }, acme)).json()).toMatchObject({
+      adapter_name: 'secret',
+      error: null,
+    });
+  });
+});
 
 describe('a foreign adapter', () => {
   it.each(NAMED('private').map((foreign, index) => ({ ...foreign, missing: NAMED('nobody')[index] })))(

@@ -4,8 +4,8 @@ export function readSse(payload: string): string[] {
   expectFramed(payload);
   return payload
     .split('\n\n')
-    .filter((event) => event.startsWith('data: '))
-    .map((event) => event.slice('data: '.length));
+    .flatMap((event) => event.split('\n').filter((line) => line.startsWith('data: ')))
+    .map((line) => line.slice('data: '.length));
 }
 
 function expectFramed(payload: string): void {

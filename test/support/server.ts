@@ -16,6 +16,10 @@ export interface ServerSettings {
   readonly maxContext?: string;
   readonly threadCount?: string;
   readonly adapterHostBytes?: string;
+  readonly mergedMax?: string;
+  readonly trainerThreads?: string;
+  readonly trainerCheckpointSteps?: string;
+  readonly trainerAttempts?: string;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -25,6 +29,8 @@ export interface RunningServer extends AsyncDisposable {
   log(): string;
   /** Process id of the engine that runs now. */
   enginePid(): number;
+  /** Process id of the trainer; null while none runs. */
+  trainerPid(): number | null;
   /** Ends the server as a service manager does, and waits for it. */
   stop(): Promise<void>;
   /** Ends the front process at once, as a power cut would, and waits for it. */
@@ -67,7 +73,12 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
     url,
     pid,
     log: () => log.text,
-    enginePid: () => enginePidOf(pid),
+    enginePid: () => {
+      const engine = childPid(pid, 'engine');
+      if (engine === null) throw new Error(`process ${pid} has no engine process`);
+      return engine;
+    },
+    trainerPid: () => childPid(pid, 'trainer'),
     stop,
     kill: async () => {
       child.kill('SIGKILL');
@@ -104,10 +115,9 @@ interface ProcessRow {
   readonly command: string;
 }
 
-function enginePidOf(frontPid: number): number {
-  const engine = processes().find(({ parent, command }) => parent === frontPid && /entries\/engine\.[jt]s/.test(command));
-  if (engine === undefined) throw new Error(`process ${frontPid} has no engine process`);
-  return engine.pid;
+function childPid(frontPid: number, entry: 'engine' | 'trainer'): number | null {
+  const pattern = new RegExp(`entries/${entry}\\.[jt]s`);
+  return processes().find(({ parent, command }) => parent === frontPid && pattern.test(command))?.pid ?? null;
 }
 
 export function processes(): readonly ProcessRow[] {

@@ -18,7 +18,12 @@ import {
 import { checkContext, ropeConstants } from './build.ts';
 import type { LlamaConfig } from './config.ts';
 import { type AttentionInputs, buildDecoder, embeddingTable } from './decoder.ts';
+<<<<<<< HEAD
 import { EMBEDDING_MODULE, HEAD_MODULE } from './linears.ts';
+=======
+import { decoderWeights } from './decoder-weights.ts';
+import { HEAD_MODULE } from './linears.ts';
+>>>>>>> main
 import { HEAD_SITE } from './sites.ts';
 
 export interface TrainingOptions {
@@ -93,6 +98,7 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows }
   const normed = buildDecoder(emitter, config, inputIds, {
     attend: (scoped, inputs) => plainAttention(scoped, shared, inputs),
     keepsStatistics: true,
+    weights: decoderWeights(),
   });
   const supervised = graph.addInput('supervised', 'int64', ['supervised']);
   inverses.set(supervised, { op: 'Gather', indices: graph.addInput('supervised.inverse', 'int64', ['tokens']), missing: 'zero' });
@@ -190,6 +196,7 @@ function headOf(
   const { vocabularySize, hiddenSize } = config;
   const site = { kind: 'head', group: HEAD_SITE, parts: [{ site: HEAD_SITE, outFeatures: vocabularySize }] } as const;
   if (config.tiedHead) {
+<<<<<<< HEAD
     const table = embeddingTable(emitter, config);
     const rows = emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' });
     if (headRows === null || headRows >= vocabularySize)
@@ -201,6 +208,11 @@ function headOf(
       return emitter.emit('FusedMatMul', [hidden, some], { transB: int(1) }, { name: 'logits' });
     });
     return { logits, rows };
+=======
+    const table = embeddingTable(emitter, config, decoderWeights());
+    const logits = emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site });
+    return { logits, rows: emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' }) };
+>>>>>>> main
   }
   const weight = graph.initializer(transpose(checkpoint(`${HEAD_MODULE}.weight`, [vocabularySize, hiddenSize])));
   const logits = emitter.emit('MatMul', [hidden, weight], {}, { name: 'logits', site });

@@ -21,6 +21,7 @@ export async function registerDocs(app: App, services: AppServices): Promise<voi
         { name: 'openai', description: 'OpenAI-compatible inference' },
         { name: 'tgi', description: 'TGI- and LoRAX-compatible inference' },
         { name: 'adapters', description: 'Upload, list and remove adapters' },
+        { name: 'training', description: 'Train adapters from files of rows' },
         { name: 'admin', description: 'Hot swap, placement and keys' },
         { name: 'operations', description: 'Health and metrics' },
       ],

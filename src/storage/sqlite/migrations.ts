@@ -61,6 +61,92 @@ export const MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: 'canaries, and an index of pins',
+    sql: `
+      ALTER TABLE adapters ADD COLUMN canary_version INTEGER;
+      ALTER TABLE adapters ADD COLUMN canary_share REAL CHECK ((canary_version IS NULL) = (canary_share IS NULL));
+      CREATE INDEX adapters_pinned ON adapters (pinned) WHERE pinned = 1;
+    `,
+  },
+  {
+    name: 'an index of placements',
+    sql: `CREATE INDEX adapters_placed ON adapters (mode) WHERE mode <> 'auto';`,
+  },
+  {
+    name: 'training files and jobs',
+    sql: `
+      -- The rowid is the order in which they came.
+      CREATE TABLE files (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        tenant TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        file_name TEXT NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('fine-tune', 'fine-tune-results')),
+        created_at_ms INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX files_by_tenant ON files (tenant, number);
+      CREATE INDEX files_by_digest ON files (digest);
+
+      CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        tenant TEXT NOT NULL,
+        adapter_name TEXT NOT NULL,
+        base_digest TEXT NOT NULL,
+        training_digest TEXT NOT NULL,
+        validation_digest TEXT,
+        initial_config TEXT,
+        initial_tensors TEXT,
+        request TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        status TEXT NOT NULL
+          CHECK (status IN ('validating_files', 'queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')),
+        wanted TEXT NOT NULL DEFAULT 'run' CHECK (wanted IN ('run', 'pause')),
+        fence INTEGER NOT NULL DEFAULT 0,
+        deaths INTEGER NOT NULL DEFAULT 0,
+        lease_until_ms INTEGER,
+        interrupted INTEGER NOT NULL DEFAULT 0 CHECK (interrupted IN (0, 1)),
+        claim_number INTEGER NOT NULL DEFAULT 0,
+        total_steps INTEGER,
+        step INTEGER NOT NULL DEFAULT 0,
+        started_at_ms INTEGER,
+        finished_at_ms INTEGER,
+        result TEXT,
+        error_code TEXT,
+        error_message TEXT,
+        error_param TEXT,
+        published_version INTEGER,
+        published_digest TEXT,
+        result_files TEXT NOT NULL DEFAULT '[]',
+        CHECK ((status = 'running') = (lease_until_ms IS NOT NULL))
+      ) STRICT;
+      CREATE INDEX jobs_by_tenant ON jobs (tenant, number);
+      CREATE INDEX jobs_by_status ON jobs (status);
+
+      CREATE TABLE job_events (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        level TEXT NOT NULL CHECK (level IN ('info', 'warn', 'error')),
+        message TEXT NOT NULL,
+        step INTEGER,
+        data TEXT,
+        PRIMARY KEY (job, number)
+      ) STRICT, WITHOUT ROWID;
+      CREATE UNIQUE INDEX job_events_by_step ON job_events (job, step) WHERE step IS NOT NULL;
+
+      CREATE TABLE job_checkpoints (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        valid_loss REAL,
+        PRIMARY KEY (job, step)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
 
 /**

@@ -34,7 +34,7 @@ export interface JobPorts {
   openBase(modelFolder: string): Promise<TrainedBase>;
   openComputation(options: ComputationOptions): Promise<TrainingComputation>;
   /** Of the unchanged base, for LoRA-GA. */
-  openGradients(options: Omit<ComputationOptions, 'sites'>): Promise<WeightGradients & { close(): void }>;
+  openGradients(options: Omit<ComputationOptions, 'sites'>): Promise<WeightGradients>;
   openProducts(threadCount: number): Products;
   readonly clock: Clock;
 }

@@ -5,13 +5,13 @@ import { createEnvironment } from '../../runtime/index.ts';
 import { createTokenizer } from '../../text/index.ts';
 import { rowTextOf } from '../rows/index.ts';
 import { Products } from './algebra/products.ts';
-import { createTrainingComputation } from './computation/index.ts';
+import { createTrainingComputation, createWeightGradients } from './computation/index.ts';
 import type { JobPorts, TrainedBase } from './job.ts';
 
 export const machine: JobPorts = {
   openBase,
   openComputation: createTrainingComputation,
-  openGradients: () => Promise.reject(new Error('none')),
+  openGradients: createWeightGradients,
   openProducts,
   clock: systemClock,
 };

@@ -5,12 +5,12 @@ import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Multipart, MultipartFile } from '@fastify/multipart';
+import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import type { UploadPart } from '../../../adapters/index.ts';
 import { formatByteSize } from '../../../config/index.ts';
-import { AppError, describeError } from '../../../core/index.ts';
-import { shownContentType } from '../../content-type.ts';
+import { AppError } from '../../../core/index.ts';
+import { formParts, partBytes } from '../../form-parts.ts';
 
 type UploadFileName = UploadPart['fileName'];
 
@@ -27,15 +27,9 @@ export interface UploadLimits {
 
 /** @throws AppError that names the part; the files received so far are removed. The caller owns the files of the answer. */
 export async function receiveUpload(request: FastifyRequest, limits: UploadLimits): Promise<readonly UploadPart[]> {
-  if (!request.isMultipart()) {
-    throw new AppError(
-      'unsupported_media_type',
-      `got content type ${shownContentType(request)}, expected multipart/form-data with ${EXPECTED}`,
-    );
-  }
   const received: UploadPart[] = [];
   try {
-    for await (const part of partsOf(request)) {
+    for await (const part of formParts(request, EXPECTED)) {
       if (part.type !== 'file') {
         throw new AppError('invalid_request', `got the form field "${part.fieldname.slice(0, 80)}", expected only files: ${EXPECTED}`);
       }
@@ -53,29 +47,6 @@ export async function receiveUpload(request: FastifyRequest, limits: UploadLimit
 
 export async function removeParts(parts: readonly UploadPart[]): Promise<void> {
   await Promise.all(parts.map((part) => rm(part.path, { force: true })));
-}
-
-async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
-  try {
-    yield* request.parts();
-  } catch (error) {
-    throw formError(error);
-  }
-}
-
-async function* chunksOf(part: MultipartFile): AsyncGenerator<unknown> {
-  try {
-    yield* part.file;
-  } catch (error) {
-    throw formError(error);
-  }
-}
-
-/** The plugin's own errors have a status. The others come from the parser below it, whose only input is the client's form. */
-function formError(error: unknown): unknown {
-  if (error instanceof Error && 'statusCode' in error) return error;
-  const message = `the form cannot be read (${describeError(error)}); expected multipart/form-data with a boundary, whole, with ${EXPECTED}`;
-  return new AppError('invalid_request', message, { cause: error });
 }
 
 function fileNameOf(part: MultipartFile, received: readonly UploadPart[]): UploadFileName {
@@ -98,7 +69,7 @@ async function writePart(part: MultipartFile, path: string, maxBytes: number): P
   const name = part.fieldname;
   const limit =
     part.fieldname === 'adapter_config.json' || part.filename === 'adapter_config.json' ? Math.min(CONFIG_MAX_BYTES, maxBytes) : maxBytes;
-  await pipeline(chunksOf(part), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
+  await pipeline(partBytes(part, EXPECTED), createWriteStream(path, { mode: 0o600, flags: 'wx' }));
   if (part.file.truncated || part.file.bytesRead > limit) {
     throw new AppError('payload_too_large', `the file "${name.slice(0, 80)}" is larger than ${formatByteSize(limit)}`, {
       param: name.slice(0, 80),

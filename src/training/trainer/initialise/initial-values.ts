@@ -1,4 +1,5 @@
 // The values of every trained place as training begins. Opens nothing itself: weights, gradients and products come in.
+import { AppError } from '../../../core/index.ts';
 import type { BaseWeights } from '../../../models/index.ts';
 import type { Hyperparameters } from '../../hyperparameters.ts';
 import type { InitialValues, Factors } from '../adapter/trained-site.ts';
@@ -52,6 +53,11 @@ function gradientFactors(
   sources: InitialSources,
   stream: (target: TargetSite) => RandomStream,
 ): ReadonlyMap<string, Factors> {
+  const head = targets.find(({ site }) => site.kind === 'head');
+  if (head !== undefined) {
+    const message = `lora.init lora_ga: got the target ${head.site.module}, expected linears of the layers; train the head with another init`;
+    throw new AppError('invalid_request', message, { param: 'lora.target_modules' });
+  }
   const byId = new Map(targets.map((target) => [target.site.id, target]));
   const factors = new Map<string, Factors>();
   sources.gradients([...byId.keys()], (id, gradient) => {
