@@ -18,12 +18,8 @@ import {
 import { checkContext, ropeConstants } from './build.ts';
 import type { LlamaConfig } from './config.ts';
 import { type AttentionInputs, buildDecoder, embeddingTable } from './decoder.ts';
-<<<<<<< HEAD
-import { EMBEDDING_MODULE, HEAD_MODULE } from './linears.ts';
-=======
 import { decoderWeights } from './decoder-weights.ts';
-import { HEAD_MODULE } from './linears.ts';
->>>>>>> main
+import { EMBEDDING_MODULE, HEAD_MODULE } from './linears.ts';
 import { HEAD_SITE } from './sites.ts';
 
 export interface TrainingOptions {
@@ -42,9 +38,7 @@ export interface HeadTargets {
   readonly hidden: Value;
   /** int64 [supervised]: the token that each of them should predict. */
   readonly ids: Value;
-  /** Rows of the head's weight of those tokens, [supervised, hidden]. */
-  readonly rows: Value;
-  /** Logit of the target, [supervised, 1], computed from its row of the head alone. */
+  /** Logit of the target, [supervised, 1]: the sum of the products of its hidden state with its row of the head. */
   readonly logits: Value;
 }
 
@@ -177,7 +171,7 @@ function lossOf(
   const products = emitter.emit('Mul', [hidden, rows], {}, { name: 'target_products' });
   const targetLogits = emitter.emit('ReduceSum', [products, integers(graph, [-1])], { keepdims: int(1) }, { name: 'target_logits' });
   const loss = emitter.emit('Sub', [normaliser, targetLogits], {}, { name: 'loss' });
-  return { loss, targets: { hidden, ids, rows, logits: targetLogits } };
+  return { loss, targets: { hidden, ids, logits: targetLogits } };
 }
 
 function logSumExp(emitter: Emitter, x: Value): Value {
@@ -196,8 +190,7 @@ function headOf(
   const { vocabularySize, hiddenSize } = config;
   const site = { kind: 'head', group: HEAD_SITE, parts: [{ site: HEAD_SITE, outFeatures: vocabularySize }] } as const;
   if (config.tiedHead) {
-<<<<<<< HEAD
-    const table = embeddingTable(emitter, config);
+    const table = embeddingTable(emitter, config, decoderWeights());
     const rows = emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' });
     if (headRows === null || headRows >= vocabularySize)
       return { logits: [emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site })], rows };
@@ -208,11 +201,6 @@ function headOf(
       return emitter.emit('FusedMatMul', [hidden, some], { transB: int(1) }, { name: 'logits' });
     });
     return { logits, rows };
-=======
-    const table = embeddingTable(emitter, config, decoderWeights());
-    const logits = emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site });
-    return { logits, rows: emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' }) };
->>>>>>> main
   }
   const weight = graph.initializer(transpose(checkpoint(`${HEAD_MODULE}.weight`, [vocabularySize, hiddenSize])));
   const logits = emitter.emit('MatMul', [hidden, weight], {}, { name: 'logits', site });

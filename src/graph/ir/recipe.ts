@@ -158,6 +158,7 @@ export function recipeTensors(recipe: WeightRecipe): readonly string[] {
     case 'product':
       return [...recipeTensors(recipe.of), ...recipeTensors(recipe.factors)];
     case 'transpose':
+    case 'rows':
     case 'quantised':
     case 'rowQuantised':
       return recipeTensors(recipe.of);
