@@ -24,6 +24,7 @@ export {
   recipeTensors,
   type RowLevels,
   type RowPart,
+  someRows,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';

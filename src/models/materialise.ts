@@ -22,6 +22,10 @@ export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
         return transposed(await floats(recipe.of), recipeShape(recipe.of));
       case 'concat':
         return joined(await Promise.all(recipe.parts.map(floats)));
+      case 'rows': {
+        const [, columns = 0] = recipeShape(recipe);
+        return (await floats(recipe.of)).slice(recipe.start * columns, (recipe.start + recipe.count) * columns);
+      }
       case 'values':
         if (recipe.values instanceof Float32Array) return recipe.values;
         throw new Error(`${recipeKey(recipe)} does not hold float32 values`);

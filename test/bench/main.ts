@@ -7,11 +7,13 @@ import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
+import { benchTrain } from './train/train.ts';
 
 /** Each part answers whether its result is within its bounds. */
 const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>>> = {
   quality: benchQuality,
   speed: benchSpeed,
+  train: benchTrain,
   load: benchLoad,
   fleet: benchFleet,
   'long-prompt': benchLongPrompt,
@@ -31,6 +33,7 @@ const HELP = `npm run bench [part…] [-- options]
 Parts (all of them when none is named):
   quality      mean KL divergence of each precision from fp32, against its bound
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
+  train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
   fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it

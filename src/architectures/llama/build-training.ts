@@ -11,6 +11,7 @@ import {
   ints,
   type Inverse,
   type Inverses,
+  someRows,
   transpose,
   type Value,
 } from '../../graph/index.ts';
@@ -18,12 +19,17 @@ import { checkContext, ropeConstants } from './build.ts';
 import type { LlamaConfig } from './config.ts';
 import { type AttentionInputs, buildDecoder, embeddingTable } from './decoder.ts';
 import { decoderWeights } from './decoder-weights.ts';
-import { HEAD_MODULE } from './linears.ts';
+import { EMBEDDING_MODULE, HEAD_MODULE } from './linears.ts';
 import { HEAD_SITE } from './sites.ts';
 
 export interface TrainingOptions {
   /** Positions of the rope tables, and so the longest row; at most the config's. */
   readonly maxContext: number;
+  /**
+   * Logits are made for this many tokens of the vocabulary at a time where a tied head is stored by rows: less memory, and shorter rows for the
+   * product of their gradient. null: all at once, as a trained head needs it.
+   */
+  readonly headRows: number | null;
 }
 
 /** The head at the targets: what the loss reads besides all logits. */
@@ -32,9 +38,7 @@ export interface HeadTargets {
   readonly hidden: Value;
   /** int64 [supervised]: the token that each of them should predict. */
   readonly ids: Value;
-  /** Rows of the head's weight of those tokens, [supervised, hidden]. */
-  readonly rows: Value;
-  /** Logit of the target, [supervised, 1], computed from its row of the head alone. */
+  /** Logit of the target, [supervised, 1]: the sum of the products of its hidden state with its row of the head. */
   readonly logits: Value;
 }
 
@@ -71,7 +75,7 @@ interface Places {
  * another and a large negative number elsewhere, with padding seeing padding alone, so that none of its values and gradients reaches a token;
  * `supervised` int64 [S], tokens whose prediction counts; `supervised.inverse` int64 [T], their place in it or S; `targets` int64 [S].
  */
-export function buildLlamaTraining(config: LlamaConfig, { maxContext }: TrainingOptions): TrainingDecoder {
+export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows }: TrainingOptions): TrainingDecoder {
   checkContext(config, maxContext);
   const graph = new Graph('llama-training');
   const inputIds = graph.addInput('input_ids', 'int64', ['tokens']);
@@ -94,7 +98,7 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext }: Training
   inverses.set(supervised, { op: 'Gather', indices: graph.addInput('supervised.inverse', 'int64', ['tokens']), missing: 'zero' });
   const scoped = emitter.scope('head');
   const hidden = scoped.emit('Gather', [normed, supervised], { axis: int(0) }, { name: 'supervised' });
-  return { graph, ...lossOf(scoped, config, hidden), inverses };
+  return { graph, ...lossOf(scoped, config, hidden, headRows), inverses };
 }
 
 function addPlaces(graph: Graph, name: string, heads: number, inverses: Map<Value, Inverse>): Places {
@@ -150,31 +154,58 @@ function rotated(emitter: Emitter, { cos, sin, startPosition }: Shared, x: Value
 }
 
 /** Cross entropy as log(sum(exp(logits))) - target's logit: the second term needs no logits, so its gradient is no second matrix [S, vocabulary]. */
-function lossOf(emitter: Emitter, config: LlamaConfig, hidden: Value): Omit<TrainingDecoder, 'graph' | 'inverses'> {
+function lossOf(
+  emitter: Emitter,
+  config: LlamaConfig,
+  hidden: Value,
+  headRows: number | null,
+): Omit<TrainingDecoder, 'graph' | 'inverses'> {
   const { graph } = emitter;
   const ids = graph.addInput('targets', 'int64', ['supervised']);
-  const { logits, rows } = headOf(emitter, config, hidden, ids);
-  const normaliser = emitter.emit('ReduceLogSumExp', [logits], { axes: ints([-1]), keepdims: int(1) }, { name: 'normaliser' });
+  const { logits, rows } = headOf(emitter, config, hidden, ids, headRows);
+  const normalisers = logits.map((part) => logSumExp(emitter, part));
+  const [first] = normalisers;
+  if (!first) throw new Error('the head has no logits');
+  const normaliser =
+    normalisers.length === 1 ? first : logSumExp(emitter, emitter.emit('Concat', normalisers, { axis: int(1) }, { name: 'normalisers' }));
   const products = emitter.emit('Mul', [hidden, rows], {}, { name: 'target_products' });
   const targetLogits = emitter.emit('ReduceSum', [products, integers(graph, [-1])], { keepdims: int(1) }, { name: 'target_logits' });
   const loss = emitter.emit('Sub', [normaliser, targetLogits], {}, { name: 'loss' });
-  return { loss, targets: { hidden, ids, rows, logits: targetLogits } };
+  return { loss, targets: { hidden, ids, logits: targetLogits } };
 }
 
-/** All logits, and the head's rows of the targets [S, hidden]. A tied head reads the embedding as it is stored. */
-function headOf(emitter: Emitter, config: LlamaConfig, hidden: Value, ids: Value): { readonly logits: Value; readonly rows: Value } {
+function logSumExp(emitter: Emitter, x: Value): Value {
+  return emitter.emit('ReduceLogSumExp', [x], { axes: ints([-1]), keepdims: int(1) }, { name: 'normaliser' });
+}
+
+/** All logits in parts, and the head's rows of the targets [S, hidden]. A tied head reads the embedding as it is stored. */
+function headOf(
+  emitter: Emitter,
+  config: LlamaConfig,
+  hidden: Value,
+  ids: Value,
+  headRows: number | null,
+): { readonly logits: readonly Value[]; readonly rows: Value } {
   const { graph } = emitter;
   const { vocabularySize, hiddenSize } = config;
   const site = { kind: 'head', group: HEAD_SITE, parts: [{ site: HEAD_SITE, outFeatures: vocabularySize }] } as const;
   if (config.tiedHead) {
     const table = embeddingTable(emitter, config, decoderWeights());
-    const logits = emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site });
-    return { logits, rows: emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' }) };
+    const rows = emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' });
+    if (headRows === null || headRows >= vocabularySize)
+      return { logits: [emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site })], rows };
+    const weight = checkpoint(`${EMBEDDING_MODULE}.weight`, [vocabularySize, hiddenSize]);
+    const logits = Array.from({ length: Math.ceil(vocabularySize / headRows) }, (_, part) => {
+      const start = part * headRows;
+      const some = graph.initializer(someRows(weight, start, Math.min(headRows, vocabularySize - start)));
+      return emitter.emit('FusedMatMul', [hidden, some], { transB: int(1) }, { name: 'logits' });
+    });
+    return { logits, rows };
   }
   const weight = graph.initializer(transpose(checkpoint(`${HEAD_MODULE}.weight`, [vocabularySize, hiddenSize])));
   const logits = emitter.emit('MatMul', [hidden, weight], {}, { name: 'logits', site });
   const columns = emitter.emit('Gather', [weight, ids], { axis: int(1) }, { name: 'target_columns' });
-  return { logits, rows: emitter.emit('Transpose', [columns], { perm: ints([1, 0]) }, { name: 'target_rows' }) };
+  return { logits: [logits], rows: emitter.emit('Transpose', [columns], { perm: ints([1, 0]) }, { name: 'target_rows' }) };
 }
 
 function integers(graph: Graph, values: readonly number[]): Value {

@@ -44,6 +44,7 @@ function checkpointsOf(recipe: WeightRecipe): readonly (readonly [string, readon
     case 'concat':
       return recipe.parts.flatMap(checkpointsOf);
     case 'transpose':
+    case 'rows':
     case 'quantised':
     case 'rowQuantised':
     case 'product':

@@ -81,21 +81,26 @@ function norm(emitter: Emitter, config: LlamaConfig, { keepsStatistics, weights 
 }
 
 function attention(emitter: Emitter, config: LlamaConfig, { attend, weights }: DecoderParts, layer: number, x: Value): Value {
-  const [query, key, value] = (['q', 'k', 'v'] as const).map((name) => linear(emitter, config, weights, layer, name, x));
+  const [query, key, value] = (['q', 'k', 'v'] as const).map((name) => linear(emitter, config, weights, { layer, name }, x));
   if (!query || !key || !value) throw new Error('attention lost an input');
-  return linear(emitter, config, weights, layer, 'o', attend(emitter, { layer, query, key, value }));
+  return linear(emitter, config, weights, { layer, name: 'o' }, attend(emitter, { layer, query, key, value }));
 }
 
 /** down(silu(gate(x)) * up(x)), SwiGLU (Shazeer 2020). */
 function mlp(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, layer: number, x: Value): Value {
-  const gate = linear(emitter, config, weights, layer, 'gate', x);
-  const up = linear(emitter, config, weights, layer, 'up', x);
+  const gate = linear(emitter, config, weights, { layer, name: 'gate' }, x);
+  const up = linear(emitter, config, weights, { layer, name: 'up' }, x);
   const silu = emitter.emit('Mul', [gate, emitter.emit('Sigmoid', [gate])], {}, { name: 'silu' });
-  return linear(emitter, config, weights, layer, 'down', emitter.emit('Mul', [silu, up], {}, { name: 'gated' }));
+  return linear(emitter, config, weights, { layer, name: 'down' }, emitter.emit('Mul', [silu, up], {}, { name: 'gated' }));
+}
+
+interface LinearPlace {
+  readonly layer: number;
+  readonly name: LinearName;
 }
 
 /** x W^T + bias, marked as the site of adapters. */
-function linear(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, layer: number, name: LinearName, x: Value): Value {
+function linear(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, { layer, name }: LinearPlace, x: Value): Value {
   const { module, group, inFeatures, outFeatures, hasBias } = linearNamed(config, name);
   const path = layerModule(layer, module);
   const scoped = emitter.scope(name);

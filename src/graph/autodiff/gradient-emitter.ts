@@ -67,12 +67,7 @@ export function gradientEmitter(emitter: Emitter): GradientEmitter {
       if (isOne(graph, left) && covers(right.shape, left.shape)) return right;
       return emit('Mul', [left, right]);
     },
-    matMul: ({ left, right, transA = false, transB = false, alpha = 1 }) =>
-      emit('FusedMatMul', [left, right], {
-        ...(transA && { transA: int(1) }),
-        ...(transB && { transB: int(1) }),
-        ...(alpha !== 1 && { alpha: float(alpha) }),
-      }),
+    matMul: (operands) => matMul(self, operands),
     scalar: (value) => graph.initializer(constant(Float32Array.of(value), [])),
     integers: (values) => graph.initializer(constant(BigInt64Array.from(values, BigInt))),
     sumTo: (value, shape) => sumTo(self, value, shape),
@@ -80,6 +75,26 @@ export function gradientEmitter(emitter: Emitter): GradientEmitter {
     reshape: (value, like) => (sameShape(value.shape, like.shape) ? value : reshape(self, value, like)),
   };
   return self;
+}
+
+function matMul(emitter: GradientEmitter, { left, right, transA = false, transB = false, alpha = 1 }: MatMulOperands): Value {
+  const scaled = transA ? null : rowScaled(emitter.graph, left, right.shape.at(transB ? -2 : -1));
+  const product = emitter.emit('FusedMatMul', [scaled?.rows ?? left, right], {
+    ...(transA && { transA: int(1) }),
+    ...(transB && { transB: int(1) }),
+    ...(alpha !== 1 && { alpha: float(alpha) }),
+  });
+  return scaled ? emitter.mul(product, scaled.factors) : product;
+}
+
+/** diag(f) X Y = diag(f) (X Y): a factor for each row is put off behind a product that makes the rows shorter. */
+function rowScaled(graph: Graph, left: Value, columns: Dim | undefined): { readonly rows: Value; readonly factors: Value } | null {
+  const node = graph.producer(left);
+  const width = left.shape.at(-1);
+  if (node?.op !== 'Mul' || typeof width !== 'number' || typeof columns !== 'number' || columns >= width) return null;
+  const [rows, factors] = node.inputs;
+  const isColumn = factors?.shape.length === left.shape.length && factors.shape.at(-1) === 1;
+  return rows && factors && isColumn && sameShape(rows.shape, left.shape) ? { rows, factors } : null;
 }
 
 /** Whether a value of the first shape keeps it when it is combined with one of the second. */

@@ -6,7 +6,8 @@ import type { Graph, Node, Value } from '../ir/graph.ts';
  * `passed` are the gradients that went from node to node. Forward nodes; then what the backward pass makes of forward values alone (made just before it is read, since gradients come behind it); then gradients
  * in the order of the pass; then results, those that should come first last.
  */
-export function scheduleBackward(graph: Graph, forward: ReadonlySet<Node>, passed: ReadonlySet<Value>): void {
+export function scheduleBackward(graph: Graph, forwardNodes: ReadonlySet<Node>, passed: ReadonlySet<Value>): void {
+  const forward = withSources(graph, forwardNodes);
   const carriesGradient = new Set(passed);
   const kinds: Record<'forward' | 'prepared' | 'chain', Node[]> = { forward: [], prepared: [], chain: [] };
   const results: Node[] = [];
@@ -25,4 +26,17 @@ export function scheduleBackward(graph: Graph, forward: ReadonlySet<Node>, passe
     ...backwardResults,
     ...results.filter((node) => forward.has(node)),
   ]);
+}
+
+/** Passes after differentiation may have put other nodes under those of the forward pass. */
+function withSources(graph: Graph, nodes: ReadonlySet<Node>): ReadonlySet<Node> {
+  const all = new Set(nodes);
+  for (const node of [...graph.nodes].reverse()) {
+    if (!all.has(node)) continue;
+    for (const input of node.inputs) {
+      const producer = input && graph.producer(input);
+      if (producer) all.add(producer);
+    }
+  }
+  return all;
 }

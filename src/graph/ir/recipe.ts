@@ -33,6 +33,8 @@ export type WeightRecipe =
   | { readonly kind: 'checkpoint'; readonly tensor: string; readonly shape: readonly number[] }
   /** Parts one after the other along the first axis. */
   | { readonly kind: 'concat'; readonly axis: 0; readonly parts: readonly WeightRecipe[] }
+  /** Rows `start` to `start + count` of a matrix; its bytes lie inside of the whole's. */
+  | { readonly kind: 'rows'; readonly of: WeightRecipe; readonly start: number; readonly count: number }
   /** A matrix with its axes exchanged. */
   | { readonly kind: 'transpose'; readonly of: WeightRecipe }
   | {
@@ -53,6 +55,10 @@ export function checkpoint(tensor: string, shape: readonly number[]): WeightReci
 
 export function transpose(of: WeightRecipe): WeightRecipe {
   return of.kind === 'transpose' ? of.of : { kind: 'transpose', of };
+}
+
+export function someRows(of: WeightRecipe, start: number, count: number): WeightRecipe {
+  return { kind: 'rows', of, start, count };
 }
 
 export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
@@ -90,6 +96,8 @@ export function recipeShape(recipe: WeightRecipe): readonly number[] {
     }
     case 'concat':
       return concatShape(recipe.parts);
+    case 'rows':
+      return rowsShape(recipe);
     case 'quantised':
       return quantisedShape(recipe);
     case 'rowQuantised': {
@@ -106,6 +114,7 @@ export function recipeType(recipe: WeightRecipe): ElementType {
     case 'checkpoint':
       return 'float32';
     case 'transpose':
+    case 'rows':
       return recipeType(recipe.of);
     case 'concat':
       return recipe.parts[0] ? recipeType(recipe.parts[0]) : 'float32';
@@ -130,6 +139,8 @@ export function recipeKey(recipe: WeightRecipe): string {
       return recipe.tensor;
     case 'transpose':
       return `transpose(${recipeKey(recipe.of)})`;
+    case 'rows':
+      return `rows(${recipeKey(recipe.of)},${recipe.start},${recipe.count})`;
     case 'concat':
       return `concat(${recipe.parts.map(recipeKey).join(',')})`;
     case 'quantised':
@@ -153,6 +164,7 @@ export function recipeTensors(recipe: WeightRecipe): readonly string[] {
     case 'product':
       return [...recipeTensors(recipe.of), ...recipeTensors(recipe.factors)];
     case 'transpose':
+    case 'rows':
     case 'quantised':
     case 'rowQuantised':
       return recipeTensors(recipe.of);
@@ -167,6 +179,13 @@ function matrixShape(recipe: WeightRecipe): readonly [number, number] {
   if (shape.length !== 2 || rows === undefined || columns === undefined)
     throw new Error(`${recipeKey(recipe)} has the shape [${shape.join(', ')}], expected a matrix`);
   return [rows, columns];
+}
+
+function rowsShape({ of, start, count }: WeightRecipe & { readonly kind: 'rows' }): readonly number[] {
+  const [rows, columns] = matrixShape(of);
+  if (start < 0 || count < 1 || start + count > rows)
+    throw new Error(`rows ${start} to ${start + count} of ${recipeKey(of)}, which has ${rows}`);
+  return [count, columns];
 }
 
 function concatShape(parts: readonly WeightRecipe[]): readonly number[] {

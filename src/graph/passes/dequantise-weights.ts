@@ -1,6 +1,6 @@
 // The weights of a training graph become blocks of 32 int8 values that are turned to float32 where they are read: the arithmetic stays float32.
 // GatherBlockQuantized of all rows does it in one step. Row numbers are graph inputs, so that no optimiser does it once and for all.
-import { int } from '../ir/attributes.ts';
+import { int, intAttribute } from '../ir/attributes.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import { BLOCK_SIZE, quantised, recipeShape, type WeightRecipe } from '../ir/recipe.ts';
 import { input, output, replaceNode } from '../ir/rewrite.ts';
@@ -17,7 +17,8 @@ export const dequantiseWeights: Pass = {
       if ((recipeShape(weight)[1] ?? 0) % BLOCK_SIZE !== 0) counts.keptFloat32++;
       else counts[replace(graph, node, weight)]++;
     }
-    for (const value of [...graph.initializers.keys()]) if (graph.uses(value).length === 0) graph.removeInitializer(value);
+    const unused = [...graph.initializers.keys()].filter((value) => graph.uses(value).length === 0);
+    for (const value of unused) graph.removeInitializer(value);
     return { modified: counts.products + counts.gathers > 0, counts };
   },
 };
@@ -29,20 +30,18 @@ export function rowNumbers(rows: number): string {
 
 /** [out, in] of a product x W^T, the table of a gather; undefined for any other node. */
 function weightOf(graph: Graph, node: Node): WeightRecipe | undefined {
-  const recipe = graph.recipe(node.op === 'Gather' ? input(node, 0) : (node.inputs[1] ?? input(node, 0)));
-  const axis = node.attributes.axis;
-  const isAlongRows = axis?.kind !== 'int' || axis.value === 0;
-  switch (node.op) {
-    case 'MatMul':
-      return recipe?.kind === 'transpose' ? recipe.of : undefined;
-    case 'FusedMatMul':
-      return recipe?.kind === 'checkpoint' ? recipe : undefined;
-    case 'Gather':
-      if (recipe?.kind === 'transpose' && !isAlongRows) return recipe.of;
-      return recipe?.kind === 'checkpoint' && isAlongRows ? recipe : undefined;
-    default:
-      return undefined;
-  }
+  if (node.op === 'Gather') return tableOf(graph, node);
+  const recipe = node.inputs[1] && graph.recipe(node.inputs[1]);
+  if (node.op === 'MatMul') return recipe?.kind === 'transpose' ? recipe.of : undefined;
+  return node.op === 'FusedMatMul' && (recipe?.kind === 'checkpoint' || recipe?.kind === 'rows') ? recipe : undefined;
+}
+
+/** What rows are gathered of: a weight, or one that is stored exchanged and gathered by columns. */
+function tableOf(graph: Graph, node: Node): WeightRecipe | undefined {
+  const recipe = graph.recipe(input(node, 0));
+  const axis = intAttribute(node.attributes, 'axis', 0);
+  if (recipe?.kind === 'transpose') return axis === 1 ? recipe.of : undefined;
+  return recipe?.kind === 'checkpoint' && axis === 0 ? recipe : undefined;
 }
 
 function replace(graph: Graph, node: Node, weight: WeightRecipe): 'products' | 'gathers' {

@@ -48,9 +48,17 @@ export function trainHead(graph: Graph, node: Node, inputs: SiteInputs, targets:
   const after = graph.producer(targets.logits);
   if (!after) throw new Error("the target's logits are no result");
   const late = emitterAfter(graph, after, `${scopeOf(node)}/train.${spec.site}.targets`);
-  const keptTarget = kept && rowSums(late, late.emit('Mul', [x, targets.rows], {}, { name: 'products' }));
+  const keptTarget = kept && rowSums(late, late.emit('Mul', [x, targetRows(graph, targets)], {}, { name: 'products' }));
   const gain = dora && targetGain(late, inputs, dora.norm, targets.ids);
   graph.replaceUses(targets.logits, combined(late, targets.logits, keptTarget, targetDelta(late, x, inputs), gain), targetUsers);
+}
+
+/** Rows of the head's weight at the targets, [supervised, hidden], in whatever form passes have left them. */
+function targetRows(graph: Graph, { hidden, logits }: TrainedHeadTargets): Value {
+  const products = graph.producer(logits)?.inputs[0];
+  const rows = products && graph.producer(products)?.inputs.find((value) => value && value !== hidden);
+  if (!rows) throw new Error(`${logits.name} is no sum of products with rows of the head`);
+  return rows;
 }
 
 /** base + side; with a gain, gain * (base + side), or base + gain * (kept + side) - kept where dropout made another product than the base. */

@@ -23,9 +23,7 @@ export interface TrainedHeadTargets {
   readonly hidden: Value;
   /** int64 [supervised] */
   readonly ids: Value;
-  /** [supervised, hidden] */
-  readonly rows: Value;
-  /** [supervised, 1] */
+  /** [supervised, 1]: ReduceSum of the Mul of `hidden` with rows of the head. */
   readonly logits: Value;
 }
 

@@ -11,7 +11,8 @@ class Cannot(Exception):
 
 
 def serve(open_side):
-    """`open_side(options)` answers an object with prefill(prompt) and decode(workload) -> (tokens per second, ids of the first row)."""
+    """`open_side(options)` answers an object with prefill(prompt) and decode(workload) -> (tokens per second, ids of the first row),
+    or with train(question) of ../train/protocol.ts."""
     answers = os.fdopen(3, "w", buffering=1)
 
     def send(message):
@@ -31,6 +32,8 @@ def serve(open_side):
 
 def answer(side, workload):
     try:
+        if workload["kind"] == "train":
+            return side.train(workload)
         if workload["kind"] == "prefill":
             tokens_per_second, ids = prefill(side, workload), []
         else:

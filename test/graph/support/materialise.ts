@@ -37,6 +37,10 @@ export function floats(recipe: WeightRecipe, checkpoint: Checkpoint): Float32Arr
       const factors = floats(recipe.factors, checkpoint);
       return floats(recipe.of, checkpoint).map((value, index) => value * (factors[index % factors.length] ?? 0));
     }
+    case 'rows': {
+      const [, columns = 0] = recipeShape(recipe);
+      return floats(recipe.of, checkpoint).subarray(recipe.start * columns, (recipe.start + recipe.count) * columns);
+    }
     case 'values':
       if (recipe.values instanceof Float32Array) return recipe.values;
       throw new Error('these values are not floats');

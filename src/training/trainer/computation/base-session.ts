@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeOnnxModel } from '../../../formats/index.ts';
-import { elementCount, type Graph, rowNumbers, type StoredWeight, storedWeights, toOnnx } from '../../../graph/index.ts';
+import {
+  elementCount,
+  type Graph,
+  recipeKey,
+  rowNumbers,
+  type StoredWeight,
+  storedWeights,
+  toOnnx,
+  type WeightRecipe,
+} from '../../../graph/index.ts';
 import type { CompiledModel } from '../../../models/index.ts';
 import {
   type Binding,
@@ -84,11 +93,27 @@ function counting(count: number): BigInt64Array {
   return numbers;
 }
 
-/** Where a weight lies, in the shape that this graph reads it in. */
-function entryOf(entries: readonly WeightEntry[], { name, key, type, shape }: StoredWeight): WeightEntry {
+/** Where a weight lies, in the shape that this graph reads it in. Rows of a weight lie inside of it. */
+function entryOf(entries: readonly WeightEntry[], { name, recipe, type, shape }: StoredWeight): WeightEntry {
+  const { whole, start, count } = wholeOf(recipe);
+  const key = recipeKey(whole);
   const found = entries.find((entry) => entry.name === key || entry.name.startsWith(`${key}:`));
   if (!found || type === 'bool') throw new Error(`the compiled base has no weight ${key}`);
-  return { name, type, shape, offset: found.offset };
+  const rowBytes = (elementCount(shape) * WEIGHT_BYTES[type]) / count;
+  return { name, type, shape, offset: found.offset + start * rowBytes };
+}
+
+interface Rows {
+  readonly whole: WeightRecipe;
+  readonly start: number;
+  readonly count: number;
+}
+
+function wholeOf(recipe: WeightRecipe): Rows {
+  if (recipe.kind === 'rows') return { whole: recipe.of, start: recipe.start, count: recipe.count };
+  if (recipe.kind !== 'quantised' || recipe.of.kind !== 'rows') return { whole: recipe, start: 0, count: 1 };
+  const { of, start, count } = recipe.of;
+  return { whole: { ...recipe, of }, start, count };
 }
 
 function openSession(

@@ -39,6 +39,9 @@ export interface TrainingGraph {
   readonly kept: readonly KeptValue[];
 }
 
+/** Tokens of the vocabulary whose logits are made at a time; a multiple of the rows that kernels work on. */
+const HEAD_ROWS = 6144;
+
 export const LOSS_OUTPUT = 'loss';
 
 export function gradientOutput(value: Value): string {
@@ -52,7 +55,10 @@ export function trainedInputs({ kind, a, aRows, b, bRows, magnitude, magnitudeRo
 
 export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph {
   const { sites, dropout, gradients } = options;
-  const decoder = buildTrainingDecoder(options);
+  const decoder = buildTrainingDecoder(
+    options,
+    sites.some(({ site }) => site === 'head'),
+  );
   const { graph, loss, targets } = decoder;
   const specs = sites.map(({ site, rank, scale, dora, origin }) => ({ site, rank, scale, dora, origin: origin !== null }));
   const { inputs: siteInputs, stop } = trainSites(graph, { sites: specs, targets, dropout });
@@ -64,8 +70,11 @@ export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph
 }
 
 /** Forward pass over the frozen base, in the form in which its weights are compiled. */
-export function buildTrainingDecoder({ config, basePrecision }: Pick<TrainingGraphOptions, 'config' | 'basePrecision'>): TrainingDecoder {
-  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext });
+export function buildTrainingDecoder(
+  { config, basePrecision }: Pick<TrainingGraphOptions, 'config' | 'basePrecision'>,
+  trainsHead = false,
+): TrainingDecoder {
+  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS });
   runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
   return decoder;
 }

@@ -135,8 +135,7 @@ function runChunk(base: BaseSessions, { config, basePrecision, sites, batches, t
     base.bindRowNumbers(decoder.graph, binding);
     for (const batch of batches) {
       result = { loss: result.loss + runBatch(base, binding, batch), supervisedTokens: result.supervisedTokens + batch.supervisedCount };
-      for (const { values, sum } of outputs)
-        if (sum !== values) for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) + (values[index] ?? 0);
+      for (const { values, sum } of outputs) if (sum !== values) add(sum, values);
     }
   } finally {
     binding.dispose();
@@ -150,6 +149,10 @@ function runChunk(base: BaseSessions, { config, basePrecision, sites, batches, t
       take(site, rowsOfGradient(found.sum, { node, shape: fixed(weight.shape), start, count, scale }));
   }
   return result;
+}
+
+function add(sum: Float32Array, values: Float32Array): void {
+  for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) + (values[index] ?? 0);
 }
 
 /** The sum of losses. */
