@@ -22,17 +22,26 @@ export interface AdapterVersion {
   readonly createdAtMs: number;
 }
 
+/** A second version that answers a part of the requests which name the adapter without a version. */
+export interface Canary {
+  readonly version: number;
+  /** Above 0 and below 1. */
+  readonly share: number;
+}
+
 export interface AdapterSummary {
   readonly tenant: TenantId;
   readonly name: AdapterName;
   /** null while every version is only staged. */
   readonly active: AdapterVersion | null;
+  /** Never without an active version, and never that one. */
+  readonly canary: Canary | null;
   readonly versionCount: number;
   readonly pinned: boolean;
   readonly mode: 'auto' | 'side' | 'merged';
   /** Shared with this tenant by its owner (the samples), read-only. */
   readonly shared: boolean;
-  /** Strong entity tag of the pointer, quotes included; changes with every activation. */
+  /** Strong entity tag of pointer and canary, quotes included; changes whenever they do. */
   readonly etag: string;
 }
 
@@ -75,8 +84,11 @@ export interface AdapterRegistry {
     parts: readonly UploadPart[],
     options: { readonly activate: boolean },
   ): Promise<{ readonly version: AdapterVersion; readonly created: boolean }>;
-  /** The tenant's own adapters and those shared with it, by name. An own name hides a shared one; changing a shared one throws forbidden. */
-  list(tenant: TenantId): readonly AdapterSummary[];
+  /**
+   * The tenant's own adapters and those shared with it, by name; all, or at most `limit` behind the name `after`. An own name hides a shared one;
+   * changing a shared one throws forbidden.
+   */
+  list(tenant: TenantId, page?: { readonly after?: string; readonly limit: number }): readonly AdapterSummary[];
   /** Throws adapter_not_found. */
   get(tenant: TenantId, name: AdapterName): AdapterSummary;
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersion[];
@@ -88,10 +100,24 @@ export interface AdapterRegistry {
    */
   exportVersion(tenant: TenantId, name: AdapterName, version: number, format: ExportFormat): Promise<ExportedAdapter>;
   /**
-   * Compare and set. Throws precondition_failed when `ifMatch` is not the present etag ("*" matches any), precondition_required when it is
-   * empty, not_found for an unknown version, unsupported_adapter for a version of another base.
+   * Compare and set, of the pointer and of the canary beside it; without one, an earlier canary ends. Throws precondition_failed when `ifMatch`
+   * is not the present etag ("*" matches any), precondition_required when it is empty, not_found for an unknown version, unsupported_adapter
+   * for a version of another base, invalid_request for a canary that is the active version or whose share is not between 0 and 1.
    */
-  activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string): AdapterSummary;
+  activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string, canary?: Canary | null): AdapterSummary;
+  /**
+   * Makes the tenant's `name` serve what `source` names, at once: an adapter reference (whose bytes are shared, not copied), or a path below the
+   * import folder. Throws adapter_not_found; invalid_request for a path that leads out of the folder, and for a name that serves something while
+   * `inPlace` is false; and what `upload` throws.
+   */
+  load(
+    tenant: TenantId,
+    name: AdapterName,
+    source: string,
+    options: { readonly inPlace: boolean },
+  ): Promise<{ readonly version: AdapterVersion; readonly created: boolean }>;
+  /** Empties the pointer: the name answers nobody any more, its versions stay. Throws adapter_not_found when it has no active version. */
+  unload(tenant: TenantId, name: AdapterName): AdapterSummary;
   setPlacement(
     tenant: TenantId,
     name: AdapterName,
@@ -103,9 +129,10 @@ export interface AdapterRegistry {
   /**
    * Resolves an adapter reference (`[tenant "/"] name ["@" version | "@sha256:" hex]`, api.md) to a pinned version. Throws adapter_not_found,
    * with one same message for malformed, missing and foreign references; unsupported_adapter for a version of another base, or a merged-only
-   * one where nothing merges.
+   * one where nothing merges. `splitKey` decides between active version and canary, the same way for the same key; without it the active
+   * version is taken.
    */
-  lease(tenant: TenantId, reference: string): AdapterLease;
+  lease(tenant: TenantId, reference: string, splitKey?: string): AdapterLease;
   /** PEFT's two files of what a reference names, converted where they were uploaded as GGUF. Throws as `lease` does. */
   readPeft(
     tenant: TenantId,

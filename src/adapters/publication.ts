@@ -44,7 +44,9 @@ export class Publisher {
       await this.checkParts(upload);
       const files = await this.adoptAll(upload, releases);
       const present = this.findSame(tenant, name, files);
-      if (present !== undefined) return this.answerPresent(present, activate);
+      if (present !== undefined && (await this.parts.storage.blobs.isIntact(present.packedDigest))) {
+        return this.answerPresent(present, activate);
+      }
       const packed = await this.packingQueue.run(async () => await this.pack(files));
       const packedDigest = await this.putHeld(packed.bytes, releases);
       // The same bytes may have been published under the same name while these were packed.
@@ -55,6 +57,15 @@ export class Publisher {
       await Promise.all(upload.map(async ({ path }) => await rm(path, { force: true })));
       for (const release of releases) release();
     }
+  }
+
+  /** Makes `name` serve the bytes of another version, whose blobs the caller holds. */
+  publishCopy(tenant: TenantId, name: AdapterName, source: AdapterVersionRow): Publication {
+    const own = source.tenant === tenant && source.name === name ? source : this.findSame(tenant, name, source.files);
+    if (own !== undefined) return this.answerPresent(own, true);
+    const { packedDigest, files, kind, rank, targetModules, baseDigest } = source;
+    const row = { tenant, name, packedDigest, files, kind, rank, targetModules, baseDigest, createdAtMs: this.parts.packing.clock.now() };
+    return { row: this.parts.storage.adapters.addVersion(row, { activate: true }), created: true };
   }
 
   private async checkParts(upload: readonly UploadPart[]): Promise<void> {

@@ -12,12 +12,14 @@ import type { AdapterLease, AdapterRegistry } from './port.ts';
 const TENANTS = ['acme', 'globex'] as TenantId[];
 const NAMES = ['poet', 'clerk'] as AdapterName[];
 const CONTENTS = [0, 1, 2];
+const SHARE = 0.5;
 
 type Action =
   | { readonly kind: 'upload'; readonly content: number; readonly activate: boolean }
-  | { readonly kind: 'activate' | 'remove-version'; readonly version: number }
+  | { readonly kind: 'activate'; readonly version: number; readonly canary: number | null }
+  | { readonly kind: 'remove-version'; readonly version: number }
   | { readonly kind: 'lease'; readonly version: number | null }
-  | { readonly kind: 'remove' }
+  | { readonly kind: 'remove' | 'unload' }
   | { readonly kind: 'release'; readonly pick: number };
 
 interface Step {
@@ -30,6 +32,7 @@ interface ModelAdapter {
   /** Version to content. */
   readonly versions: Map<number, number>;
   active: number | null;
+  canary: number | null;
   nextVersion: number;
 }
 
@@ -39,9 +42,10 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({ kind: fc.constant('upload' as const), content: fc.constantFrom(...CONTENTS), activate: fc.boolean() }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('activate' as const, 'remove-version' as const), version }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('activate' as const), version, canary: fc.option(version) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove-version' as const), version }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('lease' as const), version: fc.option(version) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('remove' as const, 'unload' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('release' as const), pick: fc.nat(20) }) },
 );
 const steps: fc.Arbitrary<Step[]> = fc.array(fc.record({ tenant: fc.constantFrom(...TENANTS), name: fc.constantFrom(...NAMES), action }), {
@@ -85,19 +89,28 @@ class RegistryModel {
       case 'upload':
         return await this.upload(adapter, { tenant, name }, what);
       case 'activate': {
-        const isThere = adapter.versions.has(what.version);
+        const { version: active, canary } = what;
+        const canBe = adapter.versions.has(active) && (canary === null || (canary !== active && adapter.versions.has(canary)));
         assert.equal(
-          succeeds(() => this.registry.activate(tenant, name, what.version, '*')),
-          isThere,
+          succeeds(() => this.registry.activate(tenant, name, active, '*', canary === null ? null : { version: canary, share: SHARE })),
+          canBe,
         );
-        if (isThere) adapter.active = what.version;
+        if (canBe) [adapter.active, adapter.canary] = [active, canary];
         return undefined;
       }
+      case 'unload':
+        assert.equal(
+          succeeds(() => this.registry.unload(tenant, name)),
+          adapter.active !== null,
+        );
+        [adapter.active, adapter.canary] = [null, null];
+        return undefined;
       case 'remove-version':
         assert.equal(
           succeeds(() => this.registry.removeVersion(tenant, name, what.version)),
           adapter.versions.delete(what.version),
         );
+        if (adapter.canary === what.version || adapter.active === what.version) adapter.canary = null;
         if (adapter.active === what.version) adapter.active = null;
         return undefined;
       case 'remove':
@@ -106,7 +119,7 @@ class RegistryModel {
           adapter.versions.size > 0,
         );
         adapter.versions.clear();
-        adapter.active = null;
+        [adapter.active, adapter.canary] = [null, null];
         return undefined;
       case 'lease':
         return this.lease(adapter, tenant, name, what.version);
@@ -122,11 +135,15 @@ class RegistryModel {
     for (const tenant of TENANTS) {
       const expected = NAMES.map((name) => ({ name, adapter: this.adapterOf(tenant, name) }))
         .filter(({ adapter }) => adapter.versions.size > 0)
-        .map(({ name, adapter }) => ({ tenant, name, active: adapter.active, versionCount: adapter.versions.size }))
+        .map(({ name, adapter: { active, canary, versions } }) => ({ tenant, name, active, canary, versionCount: versions.size }))
         .toSorted((left, right) => (left.name < right.name ? -1 : 1));
-      const seen = this.registry
-        .list(tenant)
-        .map((each) => ({ tenant: each.tenant, name: each.name, active: each.active?.version ?? null, versionCount: each.versionCount }));
+      const seen = this.registry.list(tenant).map((each) => ({
+        tenant: each.tenant,
+        name: each.name,
+        active: each.active?.version ?? null,
+        canary: each.canary?.version ?? null,
+        versionCount: each.versionCount,
+      }));
       assert.deepEqual(seen, expected);
     }
     assert.equal(this.registry.leaseCount(), this.leases.length);
@@ -147,7 +164,8 @@ class RegistryModel {
     assert.deepEqual([stored.version, created], [same ?? adapter.nextVersion, same === undefined]);
     adapter.versions.set(stored.version, content);
     if (same === undefined) adapter.nextVersion += 1;
-    if (activate) adapter.active = stored.version;
+    // Activating what is active already changes nothing, so a canary beside it stays.
+    if (activate && adapter.active !== stored.version) [adapter.active, adapter.canary] = [stored.version, null];
   }
 
   private lease(adapter: ModelAdapter, tenant: TenantId, name: AdapterName, wanted: number | null): void {
@@ -169,7 +187,7 @@ class RegistryModel {
 
   private adapterOf(tenant: TenantId, name: AdapterName): ModelAdapter {
     const key = `${tenant}/${name}`;
-    const adapter = this.adapters.get(key) ?? { versions: new Map<number, number>(), active: null, nextVersion: 1 };
+    const adapter = this.adapters.get(key) ?? { versions: new Map<number, number>(), active: null, canary: null, nextVersion: 1 };
     this.adapters.set(key, adapter);
     return adapter;
   }

@@ -1,6 +1,6 @@
 // What routes may rely on: names, versions, pointer, leases and isolation of tenants, over the in-memory storage driver.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -92,6 +92,17 @@ describe('upload', () => {
     expect(refusal.message).toContain('adapter_config.json and adapter_model.safetensors');
   });
 
+  it('of the same bytes again replaces a packed file that was lost or damaged', async () => {
+    const { version } = await uploadFiles(registry, ACME_POET, tinyAdapter(1));
+    const packed = storage.blobs.path(version.digest);
+    const bytes = readFileSync(packed);
+    for (const harm of [() => rmSync(packed), () => truncateSync(packed, 100), () => writeFileSync(packed, 'x'.repeat(bytes.length))]) {
+      harm();
+      expect(await uploadFiles(registry, ACME_POET, tinyAdapter(1))).toMatchObject({ created: false, version: { version: 1 } });
+      expect(Buffer.compare(readFileSync(packed), bytes)).toBe(0);
+    }
+  });
+
   it('of a file that is too large is refused before it is read', async () => {
     const small = await openTinyRegistry(storage, { maxFileBytes: 100 });
     const refusal = await refusalOf(() => uploadFiles(small, ACME_POET, tinyAdapter(1)));
@@ -147,6 +158,79 @@ describe('the pointer', () => {
     registry.remove(ACME, POET);
     await uploadFiles(registry, ACME_POET, tinyAdapter(2));
     expect(registry.get(ACME, POET).etag).not.toBe(etag);
+  });
+});
+
+describe('a canary', () => {
+  const split = (share: number) => registry.activate(ACME, POET, 1, '*', { version: 2, share });
+
+  beforeEach(async () => {
+    for (const seed of [1, 2, 3]) await uploadFiles(registry, ACME_POET, tinyAdapter(seed));
+  });
+
+  it('answers its share of those who name no version, and a key always the same', () => {
+    expect(split(0.5).canary).toEqual({ version: 2, share: 0.5 });
+    const met = (key: string): number => registry.lease(ACME, 'poet', key).version.version;
+    const keys = Array.from({ length: 100 }, (_, index) => `key ${index}`);
+    const first = keys.map(met);
+    expect(new Set(first)).toEqual(new Set([1, 2]));
+    expect(keys.map(met)).toEqual(first);
+    expect(keys.every((key) => registry.lease(ACME, 'poet@1', key).version.version === 1)).toBe(true);
+    expect(registry.lease(ACME, 'poet').version.version).toBe(1);
+  });
+
+  it('changes the etag, and ends with the next activation, rollback or activating upload', async () => {
+    const etags = [registry.get(ACME, POET).etag, split(0.5).etag, split(0.6).etag];
+    expect(registry.activate(ACME, POET, 3, etags[2] ?? '').canary).toBeNull();
+    split(0.5);
+    await uploadFiles(registry, ACME_POET, tinyAdapter(2), false);
+    expect(registry.get(ACME, POET).canary).not.toBeNull();
+    await uploadFiles(registry, ACME_POET, tinyAdapter(2));
+    expect(registry.get(ACME, POET)).toMatchObject({ active: { version: 2 }, canary: null });
+    expect(new Set(etags).size).toBe(3);
+  });
+
+  it.each<readonly [string, number, number]>([
+    ['invalid_request', 1, 0.5],
+    ['not_found', 9, 0.5],
+    ['invalid_request', 2, 0],
+    ['invalid_request', 2, 1],
+    ['invalid_request', 2, Number.NaN],
+  ])('is refused with %s as version %d of share %d beside version 1', async (code, version, share) => {
+    expect((await refusalOf(() => registry.activate(ACME, POET, 1, '*', { version, share }))).code).toBe(code);
+    expect(registry.get(ACME, POET)).toMatchObject({ active: { version: 3 }, canary: null });
+  });
+});
+
+describe('pins', () => {
+  it('are told at the start and whenever they change: active version and canary of every pinned name', async () => {
+    const told: (readonly Digest[])[] = [];
+    const parts = { onPins: (digests: readonly Digest[]) => void told.push(digests) };
+    const pinning = await openTinyRegistry(storage, parts);
+    const digests: Digest[] = [];
+    for (const seed of [1, 2]) digests.push((await uploadFiles(pinning, ACME_POET, tinyAdapter(seed))).version.digest);
+    const [first, second] = digests as [Digest, Digest];
+    expect(told).toEqual([]);
+    pinning.setPlacement(ACME, POET, { pinned: true });
+    pinning.setPlacement(ACME, POET, { mode: 'side' });
+    pinning.activate(ACME, POET, 1, '*');
+    pinning.activate(ACME, POET, 1, '*', { version: 2, share: 0.1 });
+    await openTinyRegistry(storage, parts);
+    pinning.unload(ACME, POET);
+    await pinning.load(ACME, POET, 'poet@2', { inPlace: false });
+    pinning.removeVersion(ACME, POET, 2);
+    await uploadFiles(pinning, ACME_POET, tinyAdapter(1));
+    pinning.remove(ACME, POET);
+    expect(told).toEqual([[second], [first], [first, second], [first, second], [], [second], [], [first], []]);
+  });
+
+  it('are never those of another base', async () => {
+    await uploadFiles(registry, ACME_POET, tinyAdapter(1));
+    registry.setPlacement(ACME, POET, { pinned: true });
+    const told: (readonly Digest[])[] = [];
+    const base = { ...TINY_BASE, id: 'other', digest: 'c'.repeat(64) as Digest };
+    await openTinyRegistry(storage, { base, onPins: (digests) => void told.push(digests) });
+    expect(told).toEqual([]);
   });
 });
 
@@ -265,6 +349,23 @@ describe('samples', () => {
     ];
     for (const attempt of attempts) expect((await refusalOf(attempt)).code).toBe('forbidden');
     expect(registry.get(SAMPLES_TENANT, POET)).toMatchObject({ shared: false, versionCount: 1 });
+  });
+
+  it('and own adapters are listed in one order, page by page', async () => {
+    for (const name of ['alto', 'poet', 'tenor'] as AdapterName[]) await uploadFiles(registry, { tenant: ACME, name }, tinyAdapter(1));
+    for (const name of ['bass', 'zither'] as AdapterName[]) await uploadFiles(registry, { tenant: SAMPLES_TENANT, name }, tinyAdapter(7));
+    const whole = registry.list(ACME).map(({ name, shared }) => `${name} ${shared}`);
+    expect(whole).toEqual(['alto false', 'bass true', 'poet false', 'tenor false', 'zither true']);
+    for (const limit of [1, 2, 3, 4, 5, 6]) {
+      const seen: string[] = [];
+      for (let after = ''; ;) {
+        const page = registry.list(ACME, { after, limit });
+        seen.push(...page.map(({ name, shared }) => `${name} ${shared}`));
+        if (page.length < limit) break;
+        after = page.at(-1)?.name ?? '';
+      }
+      expect(seen, `pages of ${limit}`).toEqual(whole);
+    }
   });
 
   it("are hidden by a tenant's own adapter of the same name, for that tenant only", async () => {

@@ -2,7 +2,6 @@
 import type { Readable } from 'node:stream';
 import {
   AppError,
-  SAMPLES_TENANT,
   silentLogger,
   systemClock,
   type AdapterName,
@@ -15,17 +14,29 @@ import type { BaseModelDescription, BaseWeights } from '../models/index.ts';
 import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts';
 import { exportFiles, needsConversion, readAsPeft } from './adapter-files.ts';
 import { BlobKeeper } from './blob-keeper.ts';
-import { ifMatchPasses, pointerEtag } from './etag.ts';
+import { adapterNotFound, Catalogue } from './catalogue.ts';
+import { ifMatchPasses } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
-import type { AdapterKind } from './pack-adapter.ts';
-import type { AdapterLease, AdapterRegistry, AdapterSummary, AdapterVersion, ExportedAdapter, ExportFormat, UploadPart } from './port.ts';
-import { Publisher } from './publication.ts';
-import { parseReference, type VersionSelector } from './reference.ts';
+import { listAdapters } from './listing.ts';
+import { AdapterLoader } from './loading.ts';
+import { PinBoard } from './pin-board.ts';
+import { type PlacedDigest, PlacementBoard } from './placement-board.ts';
+import type {
+  AdapterLease,
+  AdapterRegistry,
+  AdapterSummary,
+  AdapterVersion,
+  Canary,
+  ExportedAdapter,
+  ExportFormat,
+  UploadPart,
+} from './port.ts';
+import { type Publication, Publisher } from './publication.ts';
 import { SerialQueue } from './serial-queue.ts';
+import { digestsOf, summarize, versionOf } from './summary.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
-/** One text for missing, foreign and malformed, so that it tells nothing about other tenants. */
-const NOT_FOUND = 'no such adapter: GET /v1/models lists those that you may use';
+const ALL = Number.MAX_SAFE_INTEGER;
 
 export interface AdapterRegistryParts {
   readonly storage: Storage;
@@ -39,6 +50,12 @@ export interface AdapterRegistryParts {
   readonly maxFileBytes?: number;
   /** The engine can serve merged models; otherwise an adapter with full weights is refused when a request names it. */
   readonly servesMerged?: boolean;
+  /** Folder whose adapters may be loaded by path; absent or null: none. */
+  readonly importFolder?: string | null;
+  /** Called with the packed digests that have a mode other than `auto`, at opening and whenever that changes. */
+  readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
+  /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
+  readonly onPins?: (digests: readonly Digest[]) => void;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -58,7 +75,11 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly base: BaseModelDescription;
   private readonly blobChanges: SerialQueue;
   private readonly garbage: GarbageCollector;
+  private readonly catalogue: Catalogue;
   private readonly publisher: Publisher;
+  private readonly loader: AdapterLoader;
+  private readonly pins: PinBoard;
+  private readonly placements: PlacementBoard;
   private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
@@ -67,11 +88,24 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.servesMerged = servesMerged;
     this.storage = storage;
     this.base = base;
+    this.catalogue = new Catalogue(storage.adapters, base.id);
     this.blobChanges = blobChanges;
     this.garbage = garbage;
     this.publisher = new Publisher({ storage, packing: { base, weights, maxRank, clock }, maxFileBytes, garbage, blobChanges });
     this.uploadFolder = storage.blobs.temporaryFolder;
     this.keeper = new BlobKeeper(storage.blobs, blobChanges, garbage);
+    this.loader = new AdapterLoader({
+      publisher: this.publisher,
+      uploadFolder: this.uploadFolder,
+      importFolder: parts.importFolder ?? null,
+      maxFileBytes,
+      isActive: (tenant, name) => (storage.adapters.adapter(tenant, name)?.activeVersion ?? null) !== null,
+      holdRow: (tenant, reference) => this.holdRow(tenant, reference),
+    });
+    const isServable = (row: AdapterVersionRow): boolean => row.baseDigest === base.digest && (servesMerged || !versionOf(row).mergedOnly);
+    this.pins = new PinBoard(storage.adapters, isServable, parts.onPins ?? (() => undefined));
+    this.placements = new PlacementBoard(storage.adapters, isServable, parts.onPlacements ?? (() => undefined));
+    this.refreshBoards();
   }
 
   async upload(
@@ -80,30 +114,42 @@ class StoredAdapterRegistry implements AdapterRegistry {
     parts: readonly UploadPart[],
     options: { readonly activate: boolean },
   ): Promise<{ readonly version: AdapterVersion; readonly created: boolean }> {
-    const { row, created } = await this.publisher.publish(tenant, this.requireFreeName(name), parts, options.activate);
-    return { version: versionOf(row), created };
+    return this.published(await this.publisher.publish(tenant, this.requireFreeName(name), parts, options.activate));
   }
 
-  list(tenant: TenantId): readonly AdapterSummary[] {
-    const own = this.summariesOf(tenant, false);
-    if (tenant === SAMPLES_TENANT) return own;
-    const ownNames = new Set(own.map((summary) => summary.name));
-    const shared = this.summariesOf(SAMPLES_TENANT, true).filter((summary) => !ownNames.has(summary.name));
-    return [...own, ...shared].toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  async load(
+    tenant: TenantId,
+    name: AdapterName,
+    source: string,
+    options: { readonly inPlace: boolean },
+  ): Promise<{ readonly version: AdapterVersion; readonly created: boolean }> {
+    return this.published(await this.loader.load(tenant, this.requireFreeName(name), source, options));
+  }
+
+  unload(tenant: TenantId, name: AdapterName): AdapterSummary {
+    this.catalogue.owned(tenant, name);
+    const row = this.storage.adapters.deactivate(tenant, name);
+    if (row === null) throw adapterNotFound();
+    this.refreshBoards();
+    return this.summaryOf(row, false);
+  }
+
+  list(tenant: TenantId, page: Parameters<AdapterRegistry['list']>[1] = { limit: ALL }): readonly AdapterSummary[] {
+    return listAdapters(this.storage.adapters, tenant, page);
   }
 
   get(tenant: TenantId, name: AdapterName): AdapterSummary {
-    const row = this.visible(tenant, name);
+    const row = this.catalogue.visible(tenant, name);
     return this.summaryOf(row, row.tenant !== tenant);
   }
 
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersion[] {
-    const row = this.visible(tenant, name);
+    const row = this.catalogue.visible(tenant, name);
     return this.storage.adapters.versions(row.tenant, name).map(versionOf);
   }
 
   openFile(tenant: TenantId, name: AdapterName, version: number, fileName: string): { readonly stream: Readable; readonly bytes: number } {
-    const row = this.requireVersion(this.visible(tenant, name), version);
+    const row = this.catalogue.requireVersion(this.catalogue.visible(tenant, name), version);
     const file = row.files.find((candidate) => candidate.fileName === fileName);
     if (file === undefined) {
       throw new AppError('not_found', `version ${version} has the files ${row.files.map((each) => each.fileName).join(', ')}`);
@@ -112,7 +158,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   }
 
   async exportVersion(tenant: TenantId, name: AdapterName, version: number, format: ExportFormat): Promise<ExportedAdapter> {
-    const row = this.requireVersion(this.visible(tenant, name), version);
+    const row = this.catalogue.requireVersion(this.catalogue.visible(tenant, name), version);
     if (needsConversion(row.files, format)) this.requireLoadedBase(row);
     const endHold = this.garbage.holds.hold(digestsOf(row));
     try {
@@ -122,45 +168,46 @@ class StoredAdapterRegistry implements AdapterRegistry {
     }
   }
 
-  activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string): AdapterSummary {
+  activate(tenant: TenantId, name: AdapterName, version: number, ifMatch: string, canary: Canary | null = null): AdapterSummary {
     if (ifMatch.trim() === '') {
       throw new AppError('precondition_required', 'moving the pointer needs If-Match with the etag that you saw, or *');
     }
-    const row = this.owned(tenant, name);
+    const row = this.catalogue.owned(tenant, name);
     const before = this.summaryOf(row, false);
     if (!ifMatchPasses(ifMatch, before.etag)) throw lostRace(before);
-    this.requireLoadedBase(this.requireVersion(row, version));
-    const moved = this.storage.adapters.activate(tenant, name, version, row.generation);
+    this.requireLoadedBase(this.catalogue.requireVersion(row, version));
+    if (canary !== null) this.requireCanary(row, version, canary);
+    const moved = this.storage.adapters.activate(tenant, name, version, row.generation, canary);
     if (moved === null) throw lostRace(this.get(tenant, name));
+    this.refreshBoards();
     return this.summaryOf(moved, false);
   }
 
   setPlacement(tenant: TenantId, name: AdapterName, placement: Parameters<AdapterRegistry['setPlacement']>[2]): AdapterSummary {
-    this.owned(tenant, name);
+    this.catalogue.owned(tenant, name);
     const row = this.storage.adapters.setPlacement(tenant, name, placement);
-    if (row === null) throw notFound();
+    if (row === null) throw adapterNotFound();
+    this.refreshBoards();
     return this.summaryOf(row, false);
   }
 
   remove(tenant: TenantId, name: AdapterName): void {
-    this.owned(tenant, name);
+    this.catalogue.owned(tenant, name);
     const digests = this.storage.adapters.versions(tenant, name).flatMap(digestsOf);
     this.storage.adapters.removeAdapter(tenant, name);
+    this.refreshBoards();
     this.garbage.suspect(digests);
   }
 
   removeVersion(tenant: TenantId, name: AdapterName, version: number): void {
-    const row = this.requireVersion(this.owned(tenant, name), version);
+    const row = this.catalogue.requireVersion(this.catalogue.owned(tenant, name), version);
     this.storage.adapters.removeVersion(tenant, name, version);
+    this.refreshBoards();
     this.garbage.suspect(digestsOf(row));
   }
 
-  lease(tenant: TenantId, reference: string): AdapterLease {
-    const parsed = parseReference(reference, this.base.id);
-    if (parsed === undefined) throw notFound();
-    const adapter = parsed.tenant === null ? this.visible(tenant, parsed.name) : this.named(tenant, parsed.tenant, parsed.name);
-    const row = this.select(adapter, parsed.selector);
-    if (row === undefined) throw notFound();
+  lease(tenant: TenantId, reference: string, splitKey?: string): AdapterLease {
+    const row = this.catalogue.resolve(tenant, reference, splitKey);
     this.requireLoadedBase(row);
     this.requireServable(row);
     return this.leaseRow(row);
@@ -187,6 +234,23 @@ class StoredAdapterRegistry implements AdapterRegistry {
     await this.blobChanges.settled();
   }
 
+  /** After every change of a pointer, a pin or a mode. */
+  private refreshBoards(): void {
+    this.pins.refresh();
+    this.placements.refresh();
+  }
+
+  private published({ row, created }: Publication): { readonly version: AdapterVersion; readonly created: boolean } {
+    this.refreshBoards();
+    return { version: versionOf(row), created };
+  }
+
+  private holdRow(tenant: TenantId, reference: string): { readonly row: AdapterVersionRow; readonly release: () => void } {
+    const row = this.catalogue.resolve(tenant, reference);
+    this.requireLoadedBase(row);
+    return { row, release: this.garbage.holds.hold(digestsOf(row)) };
+  }
+
   private leaseRow(row: AdapterVersionRow): AdapterLease {
     const digest = row.packedDigest;
     const endHold = this.garbage.holds.hold(digestsOf(row));
@@ -206,52 +270,22 @@ class StoredAdapterRegistry implements AdapterRegistry {
     };
   }
 
-  /** The tenant's own adapter of this name, else the sample that everybody may read. */
-  private visible(tenant: TenantId, name: AdapterName): AdapterRow {
-    const row = this.storage.adapters.adapter(tenant, name) ?? this.storage.adapters.adapter(SAMPLES_TENANT, name);
-    if (row === null) throw notFound();
-    return row;
-  }
-
-  /** `owner/name`: only the caller's own and the samples exist for the caller. */
-  private named(tenant: TenantId, owner: TenantId, name: AdapterName): AdapterRow {
-    const row = owner === tenant || owner === SAMPLES_TENANT ? this.storage.adapters.adapter(owner, name) : null;
-    if (row === null) throw notFound();
-    return row;
-  }
-
-  /** For changes: the tenant's own only. */
-  private owned(tenant: TenantId, name: AdapterName): AdapterRow {
-    const row = this.visible(tenant, name);
-    if (row.tenant !== tenant)
-      throw new AppError('forbidden', `"${name}" is shared with you and read-only: upload your own under this name to change it`);
-    return row;
-  }
-
-  private select(adapter: AdapterRow, selector: VersionSelector): AdapterVersionRow | undefined {
-    const { adapters } = this.storage;
-    switch (selector.kind) {
-      case 'active':
-        return adapter.activeVersion === null
-          ? undefined
-          : (adapters.version(adapter.tenant, adapter.name, adapter.activeVersion) ?? undefined);
-      case 'version':
-        return adapters.version(adapter.tenant, adapter.name, selector.version) ?? undefined;
-      case 'digest':
-        return adapters.versions(adapter.tenant, adapter.name).findLast((row) => row.packedDigest === selector.digest);
-    }
-  }
-
   private requireFreeName(name: AdapterName): AdapterName {
     if (name === this.base.id)
       throw new AppError('invalid_request', `"${name}" is the name of the base model: choose another one`, { param: 'name' });
     return name;
   }
 
-  private requireVersion(adapter: AdapterRow, version: number): AdapterVersionRow {
-    const row = this.storage.adapters.version(adapter.tenant, adapter.name, version);
-    if (row === null) throw new AppError('not_found', `"${adapter.name}" has no version ${version}`);
-    return row;
+  private requireCanary(row: AdapterRow, version: number, canary: Canary): void {
+    if (!(canary.share > 0 && canary.share < 1)) {
+      throw new AppError('invalid_request', `"share": got ${canary.share}, expected a number above 0 and below 1`, { param: 'canary' });
+    }
+    if (canary.version === version) {
+      throw new AppError('invalid_request', `"canary": got version ${version} for both, expected another one than the active`, {
+        param: 'canary',
+      });
+    }
+    this.requireLoadedBase(this.catalogue.requireVersion(row, canary.version));
   }
 
   private requireLoadedBase(row: AdapterVersionRow): void {
@@ -270,41 +304,10 @@ class StoredAdapterRegistry implements AdapterRegistry {
     );
   }
 
-  private summariesOf(tenant: TenantId, shared: boolean): readonly AdapterSummary[] {
-    const active = new Map(this.storage.adapters.activeVersions(tenant).map((row) => [row.name, row]));
-    return this.storage.adapters.adapters(tenant).map((row) => summarize(row, active.get(row.name) ?? null, shared));
-  }
-
   private summaryOf(row: AdapterRow, shared: boolean): AdapterSummary {
     const active = row.activeVersion === null ? null : this.storage.adapters.version(row.tenant, row.name, row.activeVersion);
     return summarize(row, active, shared);
   }
-}
-
-function summarize(row: AdapterRow, active: AdapterVersionRow | null, shared: boolean): AdapterSummary {
-  const { tenant, name, versionCount, pinned, mode } = row;
-  const etag = pointerEtag(row.generation, active?.packedDigest ?? null);
-  return { tenant, name, active: active === null ? null : versionOf(active), versionCount, pinned, mode, shared, etag };
-}
-
-function versionOf(row: AdapterVersionRow): AdapterVersion {
-  const { tenant, name, version, kind, rank, targetModules, createdAtMs } = row;
-  if (!isKnownKind(kind)) throw new Error(`registry: ${name}@${version} is of the unknown kind ${kind}`);
-  const mergedOnly = kind === 'lora-full';
-  const bytes = row.files.reduce((sum, file) => sum + file.bytes, 0);
-  return { tenant, name, version, digest: row.packedDigest, bytes, kind: 'lora', mergedOnly, rank, targetModules, createdAtMs };
-}
-
-function isKnownKind(kind: string): kind is AdapterKind {
-  return kind === 'lora' || kind === 'lora-full';
-}
-
-function digestsOf(row: AdapterVersionRow): readonly Digest[] {
-  return [row.packedDigest, ...row.files.map((file) => file.digest)];
-}
-
-function notFound(): AppError {
-  return new AppError('adapter_not_found', NOT_FOUND);
 }
 
 function lostRace({ name, etag }: AdapterSummary): AppError {

@@ -12,10 +12,12 @@ import {
   quantiseKvCache,
   quantiseLinears,
   quantiseRows,
+  recipeTensors,
   runPasses,
   smoothInputs,
 } from '../graph/index.ts';
 import { buildLlama } from './llama/build.ts';
+import { originalTensor } from './llama/checkpoint.ts';
 import type { LlamaConfig } from './llama/config.ts';
 
 export type Precision = 'fp32' | 'int8' | 'int4';
@@ -36,6 +38,10 @@ export interface CompileOptions {
   readonly kv?: 'fp32' | 'int8';
   /** Positions of one sequence; at most the config's. */
   readonly maxContext: number;
+  /** Tensors of the checkpoint that an adapter changed, as in `BuildOptions`. */
+  readonly changed?: ReadonlySet<string>;
+  /** Of the groups that it changed: int8 blocks when absent, or `base`, the base's own, to measure what that swallows. */
+  readonly changedPrecision?: 'int8' | 'base';
 }
 
 export interface CompiledDecoder {
@@ -47,12 +53,32 @@ export interface CompiledDecoder {
 
 /** @throws AppError `usage` when `maxContext` is beyond the model's. */
 export function compileDecoder(config: LlamaConfig, options: CompileOptions): CompiledDecoder {
-  const graph = buildLlama(config, { maxContext: options.maxContext });
-  const reports = runPasses(graph, passList(options));
+  const { maxContext, changed = new Set() } = options;
+  const graph = buildLlama(config, { maxContext, changed });
+  const reports = runPasses(graph, passList(options, options.changedPrecision === 'base' ? new Set() : changedGroups(graph)));
   return { graph, loraGroups: reports.flatMap(({ loraGroups = [] }) => loraGroups), reports };
 }
 
-function passList({ precision, rowWise = new Map(), lora, kv = 'fp32' }: CompileOptions): readonly Pass[] {
+/** Projection groups that read a tensor that an adapter changed. */
+function changedGroups(graph: Graph): ReadonlySet<string> {
+  const changed = graph.nodes.filter(({ site, inputs }) =>
+    inputs.some((value) => {
+      const recipe = site && value && graph.recipe(value);
+      return recipe && recipeTensors(recipe).some((tensor) => originalTensor(tensor) !== null);
+    }),
+  );
+  return new Set(changed.flatMap(({ site }) => site?.group ?? []));
+}
+
+/**
+ * Groups that an adapter changed take int8 blocks where the base's precision would swallow a small change or was calibrated for the weights
+ * of the base: four bits, and integers with one scale a row, smoothing with them.
+ */
+function passList(
+  { precision, rowWise: chosen = new Map(), lora, kv = 'fp32' }: CompileOptions,
+  changed: ReadonlySet<string>,
+): readonly Pass[] {
+  const rowWise: RowWise = new Map([...chosen].filter(([group]) => !changed.has(group)));
   return [
     fuseProjections,
     packAttention,
@@ -60,7 +86,7 @@ function passList({ precision, rowWise = new Map(), lora, kv = 'fp32' }: Compile
     ...(lora === 'none' ? [] : [injectLora(lora)]),
     smoothInputs(rowWise),
     quantiseRows(new Set(rowWise.keys())),
-    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4)]),
+    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, changed)]),
     ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
   ];

@@ -8,7 +8,7 @@ export {
 } from './compile-decoder.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
-export { type CheckpointTensor, llamaCheckpointTensors, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
+export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';

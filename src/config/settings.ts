@@ -23,6 +23,7 @@ export const SETTING_ROWS = {
   modelsDir: setting(text(), 'models', 'folder of imported base models'),
   model: setting(text(), 'smollm2-135m-instruct', 'id of the base model to serve'),
   samplesDir: setting(orWord(text(), 'none'), 'adapters/samples', 'folder of sample adapters that every tenant may use'),
+  adapterImportDir: setting(orWord(text(), 'none'), null, 'folder whose adapters /v1/load_lora_adapter may take by path'),
   device: setting(oneOf('auto', 'cpu', 'webgpu', 'cuda'), 'auto', 'where the model runs'),
   precision: setting(
     oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'),

@@ -1,4 +1,5 @@
 // What the front sees of an engine: submit a request, read its events, cancel it. http/ depends on this port, not on processes.
+import type { Digest } from '../core/index.ts';
 import type { EngineEvent, EngineStats, GenerationRequest } from './messages.ts';
 
 export interface Generation {
@@ -14,6 +15,10 @@ export interface Generation {
 export interface EngineClient {
   /** @throws AppError `engine_unavailable` (503, Retry-After) while no engine runs, `overloaded` when the queue is full. */
   submit(request: GenerationRequest): Generation;
+  /** Exactly these packed adapters stay in the engine's memory, also after its restarts. */
+  pin(digests: readonly Digest[]): void;
+  /** Exactly these adapters are applied as said, also after the engine's restarts; every other one by measured cost. */
+  place(placements: readonly (readonly [Digest, 'side' | 'merged'])[]): void;
   isReady(): boolean;
   /** Latest reading; null before the first. */
   stats(): EngineStats | null;

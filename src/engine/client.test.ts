@@ -1,5 +1,6 @@
 // The client, the host and the loop together, over messages in memory.
 import { describe, expect, it } from 'vitest';
+import { adapterSource, fakeAdapter } from '../../test/support/fake-adapters.ts';
 import { request } from '../../test/support/engine-harness.ts';
 import { fakeGreedyTokens, FakeExecutor } from '../../test/support/fake-executor.ts';
 import { createInProcessClient, createMemoryChannel } from '../../test/support/in-process-engine.ts';
@@ -104,6 +105,37 @@ describe('an engine client', () => {
     const client = new RemoteEngineClient(link, { maxOpenRequests: 1 });
     port.send({ kind: 'startup-failed', message: 'the model package is damaged' });
     await expect(client.whenReady()).rejects.toThrow('the model package is damaged');
+  });
+
+  it('tells every engine process which adapters are pinned, as soon as it is ready', async () => {
+    const { link, port } = createMemoryChannel();
+    const pins: (readonly string[])[] = [];
+    port.onMessage((message) => message.kind === 'pin' && pins.push(message.digests));
+    const client = new RemoteEngineClient(link, { maxOpenRequests: 1 });
+    const [first, second] = [fakeAdapter(1).digest, fakeAdapter(2).digest];
+    const ready = async (): Promise<void> => {
+      port.send({ kind: 'ready', device: 'cpu', precision: 'fp32', maxContext: 1 });
+      await new Promise(setImmediate);
+      await new Promise(setImmediate);
+    };
+    await ready();
+    client.pin([first]);
+    client.pin([first, second]);
+    await ready();
+    client.pin([]);
+    await ready();
+    expect(pins).toEqual([[first], [first, second], [first, second], []]);
+  });
+
+  it('shows a pinned adapter without any request for it, and goes on when one cannot be loaded', async () => {
+    const [lost, kept] = [fakeAdapter(1), fakeAdapter(2)];
+    const { client, close } = await createInProcessClient({ adapters: adapterSource([kept]) });
+    client.pin([lost.digest, kept.digest]);
+    for (let tries = 0; (client.stats()?.adapters.length ?? 0) === 0 && tries < 100; tries += 1) await client.refreshStats();
+    expect(client.stats()?.adapters).toMatchObject([{ digest: kept.digest, pinned: true, leases: 0 }]);
+    expect((await collect(client.submit(request('a', { adapterDigest: lost.digest })))).at(-1)).toMatchObject({ kind: 'failed' });
+    expect((await collect(client.submit(request('b', { adapterDigest: kept.digest })))).at(-1)).toMatchObject({ kind: 'finished' });
+    close();
   });
 
   it('answers pings, and reports counters on demand', async () => {

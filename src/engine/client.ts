@@ -1,5 +1,5 @@
 // The front's side of the messages: an EngineClient over a link to an engine process that may die and come back.
-import { AppError, type RequestId } from '../core/index.ts';
+import { AppError, type Digest, type RequestId } from '../core/index.ts';
 import type { EngineClient, Generation } from './client-port.ts';
 import { EventQueue } from './event-queue.ts';
 import type { EngineEvent, EngineStats, FromEngine, GenerationRequest, ToEngine } from './messages.ts';
@@ -36,6 +36,8 @@ export class RemoteEngineClient implements EngineClient {
   readonly #restartSeconds: number;
   readonly #statsTimeoutMs: number;
   readonly #open = new Map<RequestId, EventQueue<EngineEvent>>();
+  #pinned: readonly Digest[] = [];
+  #placements: readonly (readonly [Digest, 'side' | 'merged'])[] = [];
   #identity: EngineIdentity | null = null;
   #stats: EngineStats | null = null;
   readonly #statsReaders: (() => void)[] = [];
@@ -62,6 +64,16 @@ export class RemoteEngineClient implements EngineClient {
     const events = new EventQueue<EngineEvent>(cancel);
     this.#open.set(request.id, events);
     return { events, cancel };
+  }
+
+  pin(digests: readonly Digest[]): void {
+    this.#pinned = digests;
+    if (this.#identity !== null) this.#link.send({ kind: 'pin', digests });
+  }
+
+  place(placements: readonly (readonly [Digest, 'side' | 'merged'])[]): void {
+    this.#placements = placements;
+    if (this.#identity !== null) this.#link.send({ kind: 'place', placements });
   }
 
   isReady(): boolean {
@@ -106,6 +118,9 @@ export class RemoteEngineClient implements EngineClient {
       case 'ready': {
         const { kind: _kind, ...identity } = message;
         this.#identity = identity;
+        // A new process knows of no pins and placements.
+        if (this.#pinned.length > 0) this.#link.send({ kind: 'pin', digests: this.#pinned });
+        if (this.#placements.length > 0) this.#link.send({ kind: 'place', placements: this.#placements });
         for (const reader of this.#startReaders.splice(0)) reader.resolve(identity);
         return;
       }

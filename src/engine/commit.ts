@@ -37,6 +37,10 @@ export function commitDecode(
 ): void {
   state.counters.decodeCalls += 1;
   state.counters.decodeRows += members.length;
+  if (members.some(({ row }) => row.merged !== null)) {
+    state.counters.mergedCalls += 1;
+    state.counters.mergedRows += members.length;
+  }
   members.forEach(({ sequence, row }, index) => {
     row.cachedPositions += 1;
     takeToken(state, sequence, line(state, logits, index));

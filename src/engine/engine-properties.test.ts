@@ -2,13 +2,18 @@
 // after every action; here stand the laws about results: alone equals mixed, every request ends once, nobody waits for ever.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { adapterSource, fakeAdapter, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
+import { adapterSource, fakeAdapter, fakeMergedOnlyAdapter, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
 import { EngineHarness, GREEDY, request } from '../../test/support/engine-harness.ts';
 import { FakeExecutor, fakeGreedyTokens, fillHashLogits } from '../../test/support/fake-executor.ts';
+import { HeldMerges } from '../../test/support/held-merges.ts';
+import type { Digest } from '../core/index.ts';
 import type { GenerationRequest } from './messages.ts';
 import type { SessionCall } from './ports.ts';
 
-const ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
+const SIDE_ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
+/** Few, so that rows are there when their adapter is merged. */
+const MERGING_ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeMergedOnlyAdapter(4), fakeMergedOnlyAdapter(5)] as const;
+const ADAPTERS = [...SIDE_ADAPTERS, ...MERGING_ADAPTERS.slice(2)] as const;
 const MAX_CONTEXT = 96;
 const EXECUTOR = { fillLogits: fillCycleLogits };
 /** Small enough that rows grow and give way to each other; a request alone always fits. */
@@ -23,6 +28,7 @@ const TIGHT_LIMITS = {
   // 12 blocks of the fake model's 16 bytes a position: chains are driven out while others still grow.
   prefixCacheBytes: 12 * 16 * 16,
   adapterHostBytes: 500,
+  mergedMax: 1,
 } as const;
 
 type Shape = Omit<GenerationRequest, 'id'>;
@@ -32,6 +38,8 @@ type Action =
   | { readonly kind: 'cancel'; readonly index: number }
   | { readonly kind: 'steps'; readonly count: number }
   | { readonly kind: 'load'; readonly index: number; readonly succeeds: boolean }
+  | { readonly kind: 'place'; readonly index: number; readonly mode: 'side' | 'merged' }
+  | { readonly kind: 'merge'; readonly succeeds: boolean }
   | { readonly kind: 'fault' };
 
 const sampling = fc.record({
@@ -43,30 +51,39 @@ const sampling = fc.record({
   seed: fc.nat(1000),
 });
 
-const shape: fc.Arbitrary<Shape> = fc.record({
-  group: fc.constantFrom('a', 'b', 'c'),
-  promptTokenIds: fc.oneof(
-    fc.array(fc.nat(63), { minLength: 1, maxLength: 60 }),
-    // Beginnings that several requests share, up to whole prompts; the repetition gives drafts something to find.
-    fc
-      .record({ start: fc.constantFrom(0, 7), length: fc.constantFrom(15, 16, 17, 40, 70) })
-      .map(({ start, length }) => cycle(start, length)),
-  ),
-  adapterDigest: fc.constantFrom(null, ...ADAPTERS.map(({ digest }) => digest)),
-  maxNewTokens: fc.oneof(fc.nat(20), fc.integer({ min: 40, max: 90 })),
-  stopTokenIds: fc.constantFrom([], [], [5]),
-  sampling: sampling.map((changes) => ({ ...GREEDY, ...changes })),
-  logprobs: fc.constantFrom(null, 0, 2),
-  promptLogprobs: fc.constantFrom(null, null, 1),
-});
+const shapeOf = (adapters: readonly { readonly digest: Digest }[]): fc.Arbitrary<Shape> =>
+  fc.record({
+    group: fc.constantFrom('a', 'b', 'c'),
+    promptTokenIds: fc.oneof(
+      fc.array(fc.nat(63), { minLength: 1, maxLength: 60 }),
+      // Beginnings that several requests share, up to whole prompts; the repetition gives drafts something to find.
+      fc
+        .record({ start: fc.constantFrom(0, 7), length: fc.constantFrom(15, 16, 17, 40, 70) })
+        .map(({ start, length }) => cycle(start, length)),
+    ),
+    adapterDigest: fc.constantFrom(null, ...adapters.map(({ digest }) => digest)),
+    maxNewTokens: fc.oneof(fc.nat(20), fc.integer({ min: 40, max: 90 })),
+    stopTokenIds: fc.constantFrom([], [], [5]),
+    sampling: sampling.map((changes) => ({ ...GREEDY, ...changes })),
+    logprobs: fc.constantFrom(null, 0, 2),
+    promptLogprobs: fc.constantFrom(null, null, 1),
+  });
 
 function cycle(start: number, length: number): number[] {
   return Array.from({ length }, (_, index) => start + (index % 9));
 }
 
-const action = (withFaults: boolean): fc.Arbitrary<Action> =>
+interface Happenings {
+  readonly faults: boolean;
+  readonly merges: boolean;
+}
+
+const action = ({ faults: withFaults, merges: withMerges }: Happenings): fc.Arbitrary<Action> =>
   fc.oneof(
-    { weight: 4, arbitrary: shape.map((value) => ({ kind: 'submit', shape: value }) as const) },
+    {
+      weight: 4,
+      arbitrary: shapeOf(withMerges ? MERGING_ADAPTERS : SIDE_ADAPTERS).map((value) => ({ kind: 'submit', shape: value }) as const),
+    },
     { weight: 1, arbitrary: fc.nat(30).map((index) => ({ kind: 'cancel', index }) as const) },
     { weight: 5, arbitrary: fc.integer({ min: 1, max: 25 }).map((count) => ({ kind: 'steps', count }) as const) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('load' as const), index: fc.nat(2), succeeds: fc.constant(true) }) },
@@ -74,8 +91,24 @@ const action = (withFaults: boolean): fc.Arbitrary<Action> =>
       weight: withFaults ? 1 : 0,
       arbitrary: fc.record({ kind: fc.constant('load' as const), index: fc.nat(2), succeeds: fc.constant(false) }),
     },
+    ...(withMerges ? mergeActions(withFaults) : []),
     { weight: withFaults ? 1 : 0, arbitrary: fc.constant({ kind: 'fault' } as const) },
   );
+
+/** One adapter is placed at a time, so that those with a side path are often merged and back. */
+function mergeActions(withFaults: boolean): readonly fc.WeightedArbitrary<Action>[] {
+  const place = fc.record({
+    kind: fc.constant('place' as const),
+    index: fc.nat(1),
+    mode: fc.constantFrom('side' as const, 'merged' as const, 'merged' as const),
+  });
+  const merge = (succeeds: boolean) => fc.record({ kind: fc.constant('merge' as const), succeeds: fc.constant(succeeds) });
+  return [
+    { weight: 3, arbitrary: place },
+    { weight: 6, arbitrary: merge(true) },
+    { weight: withFaults ? 1 : 0, arbitrary: merge(false) },
+  ];
+}
 
 interface Played {
   readonly harness: EngineHarness;
@@ -87,6 +120,7 @@ interface Played {
 async function play(history: readonly Action[]): Promise<Played> {
   const source = new HeldAdapterSource(ADAPTERS);
   const harness = new EngineHarness({ executor: new FakeExecutor(EXECUTOR), adapters: source, limits: TIGHT_LIMITS });
+  const merges = new HeldMerges(harness.executor);
   const shapes: Shape[] = [];
   const cancelled = new Set<string>();
   for (const step of history) await act(step);
@@ -94,6 +128,7 @@ async function play(history: readonly Action[]): Promise<Played> {
     // Each request needs far fewer; more means that somebody starves.
     if (round > 200 * (shapes.length + 1)) throw new Error('a request waits for ever');
     for (const digest of source.pending) source.succeed(digest);
+    merges.settle(null);
     await settle();
     harness.step();
   }
@@ -121,6 +156,17 @@ async function play(history: readonly Action[]): Promise<Played> {
         };
         return;
       }
+      case 'place': {
+        const placed = MERGING_ADAPTERS[step.index];
+        harness.engine.place(placed ? [[placed.digest, step.mode]] : []);
+        harness.check();
+        return;
+      }
+      case 'merge':
+        merges.settle(step.succeeds ? null : new Error('no room'));
+        await settle();
+        harness.check();
+        return;
       case 'load': {
         const digest = source.pending[step.index];
         if (digest === undefined) return;
@@ -161,6 +207,18 @@ function fillCycleLogits(line: Float32Array, history: readonly number[], adapter
   if (before !== undefined) line[before] = (line[before] ?? 0) + 6;
 }
 
+async function expectAsAlone({ harness, shapes, cancelled }: Played): Promise<void> {
+  for (const [index, each] of shapes.entries()) {
+    const id = `r${index}`;
+    const mixed = anonymous(harness, id);
+    const alone = anonymous(await playAlone(each), 'alone');
+    const cutShort = cancelled.has(id) && harness.endOf(id) === 'finished cancelled';
+    const wanted = cutShort ? [...alone.slice(0, mixed.length - 1), { kind: 'finished', id: '', reason: 'cancelled' }] : alone;
+    expect(mixed).toEqual(wanted);
+  }
+  expectNothingHeld(harness);
+}
+
 function expectNothingHeld(harness: EngineHarness): void {
   const stats = harness.engine.stats();
   expect(stats).toMatchObject({ runningRequests: 0, waitingRequests: 0, kvPositionsReserved: 0, liveHandles: 0 });
@@ -172,33 +230,45 @@ describe('the engine, over random histories', () => {
   it('gives each request in any mix exactly the events that it has alone, up to its cancellation', async () => {
     const met = { preemptions: 0, prefixHitTokens: 0, acceptedDraftTokens: 0, refusedDraftTokens: 0 };
     await fc.assert(
-      fc.asyncProperty(fc.array(action(false), { minLength: 10, maxLength: 40 }), async (history) => {
+      fc.asyncProperty(fc.array(action({ faults: false, merges: false }), { minLength: 10, maxLength: 40 }), async (history) => {
         const { harness, shapes, cancelled } = await play(history);
         const { preemptions, prefixHitTokens, draftTokens, acceptedDraftTokens } = harness.engine.stats();
         met.preemptions += preemptions;
         met.prefixHitTokens += prefixHitTokens;
         met.acceptedDraftTokens += acceptedDraftTokens;
         met.refusedDraftTokens += draftTokens - acceptedDraftTokens;
-        for (const [index, each] of shapes.entries()) {
-          const id = `r${index}`;
-          const mixed = anonymous(harness, id);
-          const alone = anonymous(await playAlone(each), 'alone');
-          const cutShort = cancelled.has(id) && harness.endOf(id) === 'finished cancelled';
-          const wanted = cutShort ? [...alone.slice(0, mixed.length - 1), { kind: 'finished', id: '', reason: 'cancelled' }] : alone;
-          expect(mixed).toEqual(wanted);
-        }
-        expectNothingHeld(harness);
+        await expectAsAlone({ harness, shapes, cancelled });
       }),
       { seed: 6, numRuns: 500 },
     );
     // The histories must have met what they are about.
     for (const [what, count] of Object.entries(met)) expect(count, `${what}`).toBeGreaterThan(500);
-  });
+  }, 60_000);
+
+  it('gives each request the same while adapters are merged and rows change sides', async () => {
+    const met = { mergedCalls: 0, rowMoves: 0, promotions: 0, demotions: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.array(action({ faults: false, merges: true }), { minLength: 40, maxLength: 80 }), async (history) => {
+        const played = await play(history);
+        const { mergedCalls, mergePromotions, mergeDemotions } = played.harness.engine.stats();
+        met.mergedCalls += mergedCalls;
+        met.rowMoves += played.harness.executor.moveCount;
+        met.promotions += mergePromotions;
+        met.demotions += mergeDemotions;
+        await expectAsAlone(played);
+      }),
+      { seed: 8, numRuns: 150 },
+    );
+    // The histories must have met what they are about.
+    expect(met.mergedCalls).toBeGreaterThan(5000);
+    expect(met.rowMoves).toBeGreaterThan(50);
+    expect(Math.min(met.promotions, met.demotions)).toBeGreaterThan(200);
+  }, 60_000);
 
   it('ends every request exactly once and holds nothing afterwards, whatever fails', async () => {
     const failures = new Set<string | null>();
     await fc.assert(
-      fc.asyncProperty(fc.array(action(true), { maxLength: 40 }), async (history) => {
+      fc.asyncProperty(fc.array(action({ faults: true, merges: true }), { maxLength: 60 }), async (history) => {
         const { harness, shapes } = await play(history);
         for (const index of shapes.keys()) {
           const ends = harness.eventsOf(`r${index}`).filter(({ kind }) => kind === 'finished' || kind === 'failed');
@@ -207,7 +277,7 @@ describe('the engine, over random histories', () => {
         }
         expectNothingHeld(harness);
       }),
-      { seed: 7, numRuns: 60 },
+      { seed: 7, numRuns: 150 },
     );
     // The histories must have met what they are about.
     expect(failures).toEqual(new Set(['failed generation_failed', 'finished cancelled', 'finished length', 'finished stop-token']));

@@ -1,5 +1,5 @@
 // The engine of one base model: takes requests, steps, reports. Knows neither processes nor messages, only its ports.
-import type { RequestId } from '../core/index.ts';
+import { describeError, type Digest, type RequestId } from '../core/index.ts';
 import { settleConstraints } from './constraints.ts';
 import { joinWaiting } from './join.ts';
 import { fail, finish } from './leave.ts';
@@ -68,13 +68,29 @@ export class Engine {
     this.#wake();
   }
 
+  /** Makes exactly these adapters stay in host memory, see `AdapterResidency.pin`. One that cannot be loaded is logged; requests for it try again. */
+  pin(digests: readonly Digest[]): void {
+    const { residency, dependencies } = this.#state;
+    void residency.pin(digests, (digest, error) =>
+      dependencies.logger.error({ digest, error: describeError(error) }, 'loading a pinned adapter failed'),
+    );
+  }
+
+  /** How the operator wants adapters to be applied; all others are left to measured costs. */
+  place(placements: Parameters<EngineState['merging']['place']>[0]): void {
+    this.#state.merging.place(placements);
+    this.#wake();
+  }
+
   /** Lets requests join, runs at most one session call and emits its events. */
   step(): StepOutcome {
-    settleConstraints(this.#state);
-    joinWaiting(this.#state, () => {
+    const settled = (): void => {
       this.#flush();
       this.#wake();
-    });
+    };
+    settleConstraints(this.#state);
+    this.#state.merging.tick(this.#state, settled);
+    joinWaiting(this.#state, settled);
     const outcome = runStep(this.#state);
     this.#flush();
     return outcome;
@@ -86,7 +102,7 @@ export class Engine {
   }
 
   stats(): EngineStats {
-    const { counters, executor, ledger, prefixCache, residency, running, waiting } = this.#state;
+    const { counters, executor, ledger, merging, prefixCache, residency, running, waiting } = this.#state;
     return {
       runningRequests: running.size,
       waitingRequests: waiting.size,
@@ -100,6 +116,10 @@ export class Engine {
       liveHandles: executor.liveHandles(),
       residentBytes: process.memoryUsage.rss(),
       adapters: residency.list(),
+      mergePromotions: merging.promotions,
+      mergeDemotions: merging.demotions,
+      mergeFailures: merging.failures,
+      merged: merging.list(),
     };
   }
 

@@ -55,6 +55,10 @@ export function hostEngine(port: HostPort, dependencies: Omit<EngineDependencies
         return engine.submit(message.request);
       case 'cancel':
         return engine.cancel(message.id);
+      case 'pin':
+        return engine.pin(message.digests);
+      case 'place':
+        return engine.place(message.placements);
       case 'stats':
         return sendStats();
       case 'ping':

@@ -4,7 +4,7 @@ import type { EngineSnapshot, SequenceSnapshot } from './snapshot.ts';
 /** Every violated invariant as a sentence; empty when all hold. */
 export function violations(snapshot: EngineSnapshot): readonly string[] {
   const ofRows = snapshot.running.flatMap((sequence) => [...rowBounds(snapshot, sequence)]);
-  return [...membership(snapshot), ...kvPositions(snapshot), ...leases(snapshot), ...ofRows];
+  return [...membership(snapshot), ...kvPositions(snapshot), ...leases(snapshot), ...merges(snapshot), ...ofRows];
 }
 
 function* membership({ waiting, running, liveCount, maxBatch }: EngineSnapshot): Iterable<string> {
@@ -40,6 +40,17 @@ function* leases({ leasesByDigest, waiting, running, adapterBytes, adapterBudget
   for (const [digest, count] of leasesByDigest) {
     // A cancelled request's load may hold a lease until its promise has settled, so only too few is wrong here.
     if (count < (holders.get(digest) ?? 0)) yield `${holders.get(digest)} requests hold adapter ${digest}, ${count} leases are counted`;
+  }
+}
+
+function* merges({ mergedDigests, mergedMax, running }: EngineSnapshot): Iterable<string> {
+  if (mergedDigests.size > mergedMax) yield `${mergedDigests.size} adapters are merged, at most ${mergedMax} may be`;
+  for (const { id, row, adapterDigest, isMergedOnly } of running) {
+    const merged = row?.merged ?? null;
+    if (merged !== null && merged !== adapterDigest)
+      yield `request ${id} is computed by merged adapter ${merged}, its own is ${adapterDigest}`;
+    if (merged !== null && !mergedDigests.has(merged)) yield `request ${id} is computed by adapter ${merged}, which is not merged`;
+    if (merged === null && isMergedOnly) yield `request ${id} is computed beside the base, its adapter has no side path`;
   }
 }
 

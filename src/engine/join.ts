@@ -2,7 +2,6 @@
 import { describeError, isAppError } from '../core/index.ts';
 import { awaitsMask } from './constraints.ts';
 import { fail } from './leave.ts';
-import type { RowId } from './ports.ts';
 import { firstPlace } from './prefix.ts';
 import type { AdapterResidence } from './residency.ts';
 import { nextToAdmit, recordTurn } from './scheduler/admission.ts';
@@ -11,14 +10,16 @@ import { recordJoin } from './scheduler/costs.ts';
 import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
 import { countRows } from './scheduler/plan.ts';
 import { nextToLoad, type PrefetchView } from './scheduler/prefetch.ts';
-import type { Sequence } from './sequence.ts';
+import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
 
 /** Starts loads and fills free rows. `loaded` is called when a load that was waited for has ended, well or not. */
 export function joinWaiting(state: EngineState, loaded: () => void): void {
   startLoads(state, loaded);
   while (state.running.size < state.limits.maxBatch) {
-    const ready = [...state.waiting].filter((sequence) => sequence.phase === 'ready' && !awaitsMask(sequence));
+    const ready = [...state.waiting].filter(
+      (sequence) => sequence.phase === 'ready' && !awaitsMask(sequence) && !state.merging.awaitsMerge(sequence),
+    );
     const next = nextToAdmit(ready, state.groupTurns);
     if (next === null || !hasTimeFor(state, next, ready.length) || !admit(state, next)) return;
   }
@@ -26,14 +27,15 @@ export function joinWaiting(state: EngineState, loaded: () => void): void {
 
 /** Copying an adapter into a row takes as long as a call, so a burst of arrivals joins over several interludes. */
 function hasTimeFor(state: EngineState, sequence: Sequence, readyCount: number): boolean {
-  if (sequence.residence === null) return true;
+  if (sequence.residence === null || state.merging.wayOf(sequence) !== null) return true;
   const rows = [...state.running.values()].flatMap(({ row }) => row ?? []);
   const leftMs = remainingMs(state.interlude, state.limits.maxStretch, countRows(rows, readyCount));
   return allows(state.interlude, leftMs, state.costs.joinMs);
 }
 
 function startLoads(state: EngineState, loaded: () => void): void {
-  const views = [...state.waiting].filter(needsAdapter);
+  // Those that wait for a merge hold one adapter together, and must not keep others from loading theirs.
+  const views = [...state.waiting].filter((sequence) => needsAdapter(sequence)).filter((sequence) => !state.merging.awaitsMerge(sequence));
   for (const sequence of nextToLoad(views, state.groupTurns, state.limits.maxBatch)) {
     const digest = sequence.request.adapterDigest;
     if (digest === null) continue;
@@ -78,11 +80,12 @@ function failLoad(state: EngineState, sequence: Sequence, error: unknown): void 
 /** False when its KV positions are not free; admission then stops, so that smaller requests cannot overtake it for ever. */
 function admit(state: EngineState, sequence: Sequence): boolean {
   const id = state.nextRow;
+  const merged = state.merging.wayOf(sequence);
   const capacity = initialCapacity(state.buckets, sequence.tokens.length, sequence.remainingNewTokens);
   if (!state.ledger.tryReserve(id, capacity)) return false;
   state.nextRow += 1;
   try {
-    addRow(state, sequence, id, capacity);
+    addRow(state, sequence, { id, capacity, merged });
   } catch (error) {
     state.ledger.release(id);
     state.dependencies.logger.error({ requestId: sequence.id, error: describeError(error) }, 'adding a row failed');
@@ -94,6 +97,7 @@ function admit(state: EngineState, sequence: Sequence): boolean {
   sequence.row = {
     id,
     capacity,
+    merged,
     cachedPositions: 0,
     prefillTarget: sequence.tokens.length,
     lastPrefillStep: -1,
@@ -105,11 +109,11 @@ function admit(state: EngineState, sequence: Sequence): boolean {
   return true;
 }
 
-function addRow(state: EngineState, { residence }: Sequence, id: RowId, capacity: number): void {
+function addRow(state: EngineState, { residence }: Sequence, { id, capacity, merged }: Pick<Row, 'id' | 'capacity' | 'merged'>): void {
   const { clock } = state.dependencies;
   const startedMs = clock.monotonic();
-  state.executor.addRow(id, capacity, residence?.adapter ?? null);
-  if (residence === null) return;
+  state.executor.addRow(id, capacity, residence?.adapter ?? null, merged);
+  if (residence === null || merged !== null) return;
   const ms = clock.monotonic() - startedMs;
   recordJoin(state.costs, ms);
   state.interlude = afterAction(state.interlude, ms);

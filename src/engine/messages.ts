@@ -72,12 +72,37 @@ export type EngineEvent =
       readonly retryAfterSeconds?: number;
     };
 
+/** A packed adapter in host memory. */
+export interface AdapterReading {
+  readonly digest: Digest;
+  readonly bytes: number;
+  /** Requests that hold it now. */
+  readonly leases: number;
+  /** Milliseconds that loading took. */
+  readonly loadMs: number;
+  /** Requests that found it in memory since it was loaded. */
+  readonly hits: number;
+  /** It stays without a request. */
+  readonly pinned: boolean;
+}
+
+/** An adapter that is merged, or on its way there or back. */
+export interface MergedReading {
+  readonly digest: Digest;
+  readonly phase: 'preparing' | 'prepared' | 'loading' | 'merged' | 'retiring' | 'failed';
+  /** Of the weights that are its own; 0 without a session. */
+  readonly bytes: number;
+}
+
 /** A reading of the engine, sent about once a second and on demand; counters grow, gauges are current. */
 export interface EngineStats {
   readonly runningRequests: number;
   readonly waitingRequests: number;
   readonly decodeCalls: number;
   readonly decodeRows: number;
+  /** Those of the decode calls that a merged adapter's session ran. */
+  readonly mergedCalls: number;
+  readonly mergedRows: number;
   readonly prefillCalls: number;
   readonly prefillTokens: number;
   readonly generatedTokens: number;
@@ -98,13 +123,22 @@ export interface EngineStats {
   readonly adapterMisses: number;
   readonly liveHandles: number;
   readonly residentBytes: number;
-  /** Digests in host memory, with the number of requests that hold them and the milliseconds that loading took. */
-  readonly adapters: readonly { readonly digest: Digest; readonly bytes: number; readonly leases: number; readonly loadMs: number }[];
+  /** What is in host memory. */
+  readonly adapters: readonly AdapterReading[];
+  /** Adapters that got a merged session, that lost theirs, and that could not be merged. */
+  readonly mergePromotions: number;
+  readonly mergeDemotions: number;
+  readonly mergeFailures: number;
+  readonly merged: readonly MergedReading[];
 }
 
 export type ToEngine =
   | { readonly kind: 'submit'; readonly request: GenerationRequest }
   | { readonly kind: 'cancel'; readonly id: RequestId }
+  /** Exactly these adapters stay in host memory from now on, as far as their share of it goes. */
+  | { readonly kind: 'pin'; readonly digests: readonly Digest[] }
+  /** How these adapters are applied from now on; every other one by measured cost. */
+  | { readonly kind: 'place'; readonly placements: readonly (readonly [Digest, 'side' | 'merged'])[] }
   | { readonly kind: 'stats' }
   | { readonly kind: 'ping' }
   | { readonly kind: 'shutdown' };

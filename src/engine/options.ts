@@ -26,6 +26,10 @@ export interface EngineOptions {
   /** Memory for keys and values of prompts to come; 0 keeps none. */
   readonly prefixCacheBytes: number;
   readonly adapterHostBytes: number;
+  /** Adapters that may have a merged session at the same time; 0 merges none. */
+  readonly mergedMax: number;
+  /** Folder of merged forms of adapters. */
+  readonly mergedFolder: string;
   /** Folder of content-addressed blobs; packed adapters are read from it by digest. */
   readonly blobFolder: string;
   /** Path of another ONNX Runtime library; absent: the one inside onnxruntime-node. */

@@ -27,10 +27,12 @@ export interface PrefillCall {
   readonly logits: 'last' | 'all' | 'none';
 }
 
-/** One token for each of some rows; all of them have the given capacity. */
+/** One token for each of some rows; all of them have the given capacity and are computed in the same way. */
 export interface DecodeCall {
   readonly kind: 'decode';
   readonly capacity: number;
+  /** The merged adapter whose session runs it; absent or null: adapters are applied beside the base. */
+  readonly merged?: Digest | null;
   readonly rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[];
 }
 
@@ -42,10 +44,12 @@ export type SessionCall = PrefillCall | DecodeCall;
  */
 export interface ModelExecutor {
   readonly shape: ExecutorShape;
-  /** Gives a row KV memory for `capacity` positions and copies its adapter into the row. */
-  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void;
+  /** Gives a row KV memory for `capacity` positions and copies its adapter into the row; with `merged`, a loaded one, it needs no adapter. */
+  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null, merged?: Digest | null): void;
   /** Moves a row to a larger capacity, keeping its first `usedPositions` positions. */
   growRow(row: RowId, capacity: number, usedPositions: number): void;
+  /** From now on the row is computed by the merged adapter's session, or with null by the base's beside its adapter. Keeps its positions. */
+  moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void;
   removeRow(row: RowId): void;
   /**
    * Copies the keys and values of `BLOCK_POSITIONS` positions out of a row. The slot keeps them, whatever becomes of the row, until another
@@ -64,6 +68,15 @@ export interface ModelExecutor {
    * Calls work without it: what they need is then loaded by the first that needs it.
    */
   prepareNext(): boolean;
+  /**
+   * Gets ready what `loadMerged` of this adapter needs, outside of this process and in its own time. @throws AppError with a message for
+   * users when the adapter cannot be merged.
+   */
+  prepareMerged(digest: Digest): Promise<void>;
+  /** Makes the session of a prepared adapter on another thread, while calls go on. Answers the bytes of its own weights. */
+  loadMerged(digest: Digest): Promise<number>;
+  /** Ends the session of an adapter, or forgets that it was prepared. No row may be computed by it. */
+  dropMerged(digest: Digest): void;
   /** Native objects now alive, for leak tests. */
   liveHandles(): number;
   close(): void;

@@ -70,6 +70,16 @@ describe('adapter residency', () => {
     expect(source.loadCount).toBe(2);
   });
 
+  it('counts for each adapter who found it in memory since it was loaded', async () => {
+    const { residency, load } = setUp(ONE);
+    (await load(FIRST)).release();
+    for (let lease = 0; lease < 3; lease += 1) residency.leaseResident(FIRST.digest)?.release();
+    expect(residency.list()).toMatchObject([{ digest: FIRST.digest, hits: 3 }]);
+    (await load(SECOND)).release();
+    (await load(FIRST)).release();
+    expect(residency.list()).toMatchObject([{ digest: FIRST.digest, hits: 0 }]);
+  });
+
   it('survives a source that throws instead of rejecting', async () => {
     const residency = new AdapterResidency(
       {
@@ -95,3 +105,77 @@ describe('adapter residency', () => {
     expect(residency.bytes).toBe(0);
   });
 });
+
+describe('pinned adapters', () => {
+  const unexpected = (_digest: unknown, error: unknown): never => {
+    throw error;
+  };
+  const shown = (residency: AdapterResidency): readonly string[] =>
+    residency.list().map(({ digest, pinned }) => `${digest}${pinned ? ' pinned' : ''}`);
+
+  it('are loaded one after the other, stay without a request, and count for the bound', async () => {
+    const { source, residency, load } = setUp(4 * ONE);
+    const pinning = residency.pin([FIRST.digest, SECOND.digest], unexpected);
+    expect(source.pending).toEqual([FIRST.digest]);
+    source.succeed(FIRST.digest);
+    await nextTurn();
+    source.succeed(SECOND.digest);
+    await pinning;
+    for (const adapter of [THIRD, fakeAdapter(4), fakeAdapter(5)]) await loadAndRelease(source, residency, adapter);
+    expect(shown(residency).slice(0, 2)).toEqual([`${FIRST.digest} pinned`, `${SECOND.digest} pinned`]);
+    expect(residency.bytes).toBeLessThanOrEqual(4 * ONE);
+    expect(residency.misses).toBe(3);
+    const lease = await load(FIRST);
+    lease.release();
+    expect(residency.list()[0]).toMatchObject({ digest: FIRST.digest, leases: 0, pinned: true });
+  });
+
+  it('become ordinary ones when another set comes, also while they are being loaded', async () => {
+    const { source, residency } = setUp(4 * ONE);
+    const first = residency.pin([FIRST.digest, SECOND.digest], unexpected);
+    const second = residency.pin([THIRD.digest], unexpected);
+    source.succeed(FIRST.digest);
+    source.succeed(THIRD.digest);
+    await Promise.all([first, second]);
+    expect(source.pending).toEqual([]);
+    expect(new Set(shown(residency))).toEqual(new Set([FIRST.digest, `${THIRD.digest} pinned`]));
+    await residency.pin([FIRST.digest], unexpected);
+    expect(new Set(shown(residency))).toEqual(new Set([`${FIRST.digest} pinned`, THIRD.digest]));
+    await residency.pin([], unexpected);
+    expect(shown(residency).join()).not.toContain('pinned');
+    expect(residency.bytes).toBe(2 * ONE);
+  });
+
+  it('take half of the bound and no more: what comes after that is treated as if it were not pinned', async () => {
+    const { source, residency } = setUp(3 * ONE);
+    const pinning = residency.pin([FIRST.digest, SECOND.digest], unexpected);
+    source.succeed(FIRST.digest);
+    await nextTurn();
+    if (source.pending.length > 0) source.succeed(SECOND.digest);
+    await pinning;
+    expect(residency.list().filter(({ pinned }) => pinned)).toMatchObject([{ digest: FIRST.digest }]);
+  });
+
+  it('that cannot be loaded are told of, and the others are still loaded', async () => {
+    const { source, residency } = setUp(4 * ONE);
+    const failures: string[] = [];
+    const pinning = residency.pin([FIRST.digest, SECOND.digest], (digest, error) => void failures.push(`${digest} ${String(error)}`));
+    source.fail(FIRST.digest, new Error('damaged'));
+    await nextTurn();
+    source.succeed(SECOND.digest);
+    await pinning;
+    expect(failures).toEqual([`${FIRST.digest} Error: damaged`]);
+    expect(shown(residency)).toEqual([`${SECOND.digest} pinned`]);
+  });
+});
+
+function nextTurn(): Promise<void> {
+  return new Promise(setImmediate);
+}
+
+async function loadAndRelease(source: HeldAdapterSource, residency: AdapterResidency, adapter: typeof FIRST): Promise<void> {
+  const loading = residency.load(adapter.digest);
+  source.add(adapter);
+  source.succeed(adapter.digest);
+  (await loading).release();
+}

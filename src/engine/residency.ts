@@ -1,4 +1,4 @@
-// Packed adapters in host memory, by digest. Leased entries stay; idle ones sit in a bytes-bounded LRU.
+// Packed adapters in host memory, by digest. Leased and pinned entries stay; idle ones sit in a bytes-bounded LRU.
 // Knows neither requests nor rows; loading is the source's business.
 import { LRUCache } from 'lru-cache';
 import type { PackedAdapter } from '../adapters/packed.ts';
@@ -17,6 +17,10 @@ export interface ResidentAdapter {
   readonly bytes: number;
   readonly leases: number;
   readonly loadMs: number;
+  /** Leases that found it in memory since it was loaded. */
+  readonly hits: number;
+  /** It stays in memory although no request uses it. */
+  readonly pinned: boolean;
 }
 
 interface Entry {
@@ -25,6 +29,8 @@ interface Entry {
   readonly bytes: number;
   readonly loadMs: number;
   leases: number;
+  hits: number;
+  pinned: boolean;
 }
 
 interface Loading {
@@ -33,15 +39,24 @@ interface Loading {
   callers: number;
 }
 
-/** Total bytes stay within the budget unless leases alone exceed it; then nothing idle is kept. */
+/** Of the budget: pins of one tenant must leave the others a cache. */
+const PINNED_SHARE = 0.5;
+
+/**
+ * Total bytes stay within the budget unless leases and pins alone exceed it; then nothing idle is kept. Pins take at most half of it: what is
+ * pinned beyond that is treated as if it were not.
+ */
 export class AdapterResidency {
   readonly #source: PackedAdapterSource;
   readonly #clock: Clock;
   readonly #budgetBytes: number;
-  readonly #leased = new Map<Digest, Entry>();
+  /** Entries that are leased or pinned. */
+  readonly #held = new Map<Digest, Entry>();
   readonly #loading = new Map<Digest, Loading>();
   readonly #idle: LRUCache<Digest, Entry>;
-  #leasedBytes = 0;
+  #wanted: readonly Digest[] = [];
+  #heldBytes = 0;
+  #pinnedBytes = 0;
   #hits = 0;
   #misses = 0;
 
@@ -62,15 +77,17 @@ export class AdapterResidency {
 
   /** Bytes of all adapters in memory, leased and idle. */
   get bytes(): number {
-    return this.#leasedBytes + this.#idle.calculatedSize;
+    return this.#heldBytes + this.#idle.calculatedSize;
   }
 
   /** A lease on an adapter that is in memory, else null. */
   leaseResident(digest: Digest): AdapterResidence | null {
-    const entry = this.#leased.get(digest) ?? this.#idle.get(digest);
+    const entry = this.#held.get(digest) ?? this.#idle.get(digest);
     if (entry === undefined) return null;
     this.#hits += 1;
-    return this.#lease(entry, 1);
+    entry.hits += 1;
+    this.#hold(entry, 1);
+    return this.#handle(entry);
   }
 
   /**
@@ -81,19 +98,62 @@ export class AdapterResidency {
     const resident = this.leaseResident(digest);
     if (resident !== null) return resident;
     this.#misses += 1;
-    const loading = this.#loading.get(digest) ?? this.#startLoad(digest);
-    loading.callers += 1;
-    return this.#handle(await loading.done);
+    return this.#join(digest);
+  }
+
+  /**
+   * Makes exactly these adapters stay in memory, as far as their share of the budget goes, in this order; those that are not there are loaded one
+   * after the other. Resolves when that is done; `onFailure` hears of each load that failed. A later call takes over.
+   */
+  async pin(digests: readonly Digest[], onFailure: (digest: Digest, error: unknown) => void): Promise<void> {
+    this.#wanted = digests;
+    for (const entry of this.#held.values()) if (entry.pinned && !digests.includes(entry.digest)) this.#unpin(entry);
+    for (const digest of digests) {
+      if (this.#wanted !== digests) return;
+      const present = this.#held.get(digest) ?? this.#idle.get(digest);
+      if (present !== undefined) this.#tryPin(present);
+      else if (this.#pinnedBytes < this.#pinnableBytes) await this.#loadPinned(digest, onFailure);
+    }
   }
 
   /** What is in memory now. */
   list(): readonly ResidentAdapter[] {
-    return [...this.#leased.values(), ...this.#idle.values()].map(({ digest, bytes, leases, loadMs }) => ({
-      digest,
-      bytes,
-      leases,
-      loadMs,
-    }));
+    return [...this.#held.values(), ...this.#idle.values()].map(({ adapter: _adapter, ...shown }) => shown);
+  }
+
+  get #pinnableBytes(): number {
+    return this.#budgetBytes * PINNED_SHARE;
+  }
+
+  async #loadPinned(digest: Digest, onFailure: (digest: Digest, error: unknown) => void): Promise<void> {
+    try {
+      const residence = await this.#join(digest);
+      const entry = this.#held.get(digest);
+      if (entry !== undefined && this.#wanted.includes(digest)) this.#tryPin(entry);
+      residence.release();
+    } catch (error) {
+      onFailure(digest, error);
+    }
+  }
+
+  #tryPin(entry: Entry): void {
+    if (entry.pinned || this.#pinnedBytes + entry.bytes > this.#pinnableBytes) return;
+    this.#keep(entry);
+    entry.pinned = true;
+    this.#pinnedBytes += entry.bytes;
+  }
+
+  #unpin(entry: Entry): void {
+    entry.pinned = false;
+    this.#pinnedBytes -= entry.bytes;
+    if (entry.leases === 0) this.#setIdle(entry);
+  }
+
+  /** A lease on what is being loaded, or begins to be. */
+  async #join(digest: Digest): Promise<AdapterResidence> {
+    const loading = this.#loading.get(digest) ?? this.#startLoad(digest);
+    loading.callers += 1;
+    return this.#handle(await loading.done);
   }
 
   #startLoad(digest: Digest): Loading {
@@ -108,24 +168,22 @@ export class AdapterResidency {
     const startedMs = this.#clock.monotonic();
     const adapter = await this.#source.load(digest);
     const loadMs = this.#clock.monotonic() - startedMs;
-    const entry: Entry = { digest, adapter, bytes: adapter.bytes.byteLength, loadMs, leases: 0 };
+    const entry: Entry = { digest, adapter, bytes: adapter.bytes.byteLength, loadMs, leases: 0, hits: 0, pinned: false };
     this.#hold(entry, callers());
     return entry;
   }
 
-  #lease(entry: Entry, count: number): AdapterResidence {
-    this.#hold(entry, count);
-    return this.#handle(entry);
+  #hold(entry: Entry, count: number): void {
+    this.#keep(entry);
+    entry.leases += count;
   }
 
-  #hold(entry: Entry, count: number): void {
-    if (entry.leases === 0) {
-      this.#idle.delete(entry.digest);
-      this.#leased.set(entry.digest, entry);
-      this.#leasedBytes += entry.bytes;
-      this.#trim();
-    }
-    entry.leases += count;
+  #keep(entry: Entry): void {
+    if (this.#held.has(entry.digest)) return;
+    this.#idle.delete(entry.digest);
+    this.#held.set(entry.digest, entry);
+    this.#heldBytes += entry.bytes;
+    this.#trim();
   }
 
   #handle(entry: Entry): AdapterResidence {
@@ -140,9 +198,12 @@ export class AdapterResidency {
 
   #drop(entry: Entry): void {
     entry.leases -= 1;
-    if (entry.leases > 0) return;
-    this.#leased.delete(entry.digest);
-    this.#leasedBytes -= entry.bytes;
+    if (entry.leases === 0 && !entry.pinned) this.#setIdle(entry);
+  }
+
+  #setIdle(entry: Entry): void {
+    this.#held.delete(entry.digest);
+    this.#heldBytes -= entry.bytes;
     this.#idle.set(entry.digest, entry);
     this.#trim();
   }

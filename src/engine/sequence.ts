@@ -1,5 +1,6 @@
 // One request inside the engine: its tokens, where it stands, and what it holds. Knows no policy.
 import { NO_PENALTY_HISTORY, hasPenalties, type TokenHistory } from './sampling/penalties.ts';
+import type { Digest } from '../core/index.ts';
 import type { GenerationRequest, TokenLogprob } from './messages.ts';
 import type { RowId, TokenConstraint } from './ports.ts';
 import type { PrefixPlace } from './kv-cache/prefix-cache.ts';
@@ -14,6 +15,8 @@ const PROMPT_LOGPROB_CHUNK = 64;
 export interface Row {
   readonly id: RowId;
   capacity: number;
+  /** The merged adapter that computes it; null: the base's session, with the adapter beside it. */
+  merged: Digest | null;
   /** Positions whose keys and values are in the cache. */
   cachedPositions: number;
   /** Tokens that were known when the row was given: they are prefilled, later ones decoded. */
@@ -78,6 +81,11 @@ export class Sequence implements WaitingView {
 
   get remainingNewTokens(): number {
     return this.request.maxNewTokens - this.producedCount;
+  }
+
+  /** Its adapter holds whole tensors, which nothing but a merged model can. Known once the adapter is loaded. */
+  get isMergedOnly(): boolean {
+    return this.residence?.adapter.header.full !== undefined;
   }
 
   append(tokenId: number): void {

@@ -1,7 +1,7 @@
 // A read-only copy of the engine's bookkeeping, for invariant checks and tests.
 import type { Digest, RequestId } from '../core/index.ts';
 import type { RowId } from './ports.ts';
-import type { Phase } from './sequence.ts';
+import type { Phase, Row } from './sequence.ts';
 import type { EngineState } from './state.ts';
 
 export interface SequenceSnapshot {
@@ -13,7 +13,9 @@ export interface SequenceSnapshot {
   readonly tokenCount: number;
   readonly promptLength: number;
   readonly maxNewTokens: number;
-  readonly row: { readonly id: RowId; readonly capacity: number; readonly cachedPositions: number; readonly prefillTarget: number } | null;
+  /** It can be computed by its merged adapter alone. */
+  readonly isMergedOnly: boolean;
+  readonly row: Pick<Row, 'id' | 'capacity' | 'merged' | 'cachedPositions' | 'prefillTarget'> | null;
 }
 
 export interface EngineSnapshot {
@@ -28,6 +30,9 @@ export interface EngineSnapshot {
   readonly leasesByDigest: ReadonlyMap<Digest, number>;
   readonly adapterBytes: number;
   readonly adapterBudgetBytes: number;
+  readonly mergedMax: number;
+  /** Adapters with a merged session. */
+  readonly mergedDigests: ReadonlySet<Digest>;
   readonly waiting: readonly SequenceSnapshot[];
   readonly running: readonly SequenceSnapshot[];
   readonly liveCount: number;
@@ -46,6 +51,10 @@ export function snapshotOf(state: EngineState): EngineSnapshot {
     leasesByDigest: new Map(residents.map(({ digest, leases }) => [digest, leases])),
     adapterBytes: state.residency.bytes,
     adapterBudgetBytes: state.limits.adapterHostBytes,
+    mergedMax: state.limits.mergedMax,
+    mergedDigests: new Set(
+      state.merging.list().flatMap(({ digest, phase }) => (phase === 'merged' || phase === 'retiring' ? [digest] : [])),
+    ),
     waiting: [...state.waiting].map(copySequence),
     running: [...state.running.values()].map(copySequence),
     liveCount: sequences.length,
@@ -61,10 +70,17 @@ export function snapshotOf(state: EngineState): EngineSnapshot {
       tokenCount: tokens.length,
       promptLength,
       maxNewTokens: request.maxNewTokens,
+      isMergedOnly: sequence.isMergedOnly,
       row:
         row === null
           ? null
-          : { id: row.id, capacity: row.capacity, cachedPositions: row.cachedPositions, prefillTarget: row.prefillTarget },
+          : {
+              id: row.id,
+              capacity: row.capacity,
+              merged: row.merged,
+              cachedPositions: row.cachedPositions,
+              prefillTarget: row.prefillTarget,
+            },
     };
   }
 }

@@ -8,8 +8,11 @@ import { BLOCK_POSITIONS, type ConstraintSource, type ModelExecutor, type Packed
 import { AdapterResidency } from './residency.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { capacityBuckets } from './scheduler/capacity.ts';
+import { Merging } from './merging.ts';
 import { createCosts, type CallCosts } from './scheduler/costs.ts';
+import { createDecodeCosts, type DecodeCosts } from './scheduler/decode-costs.ts';
 import { afterDecode, type Interlude } from './scheduler/interlude.ts';
+import type { LaneName } from './scheduler/plan.ts';
 import type { Sequence } from './sequence.ts';
 
 /** The part of the options that the scheduler obeys. */
@@ -24,6 +27,7 @@ export type EngineLimits = Pick<
   | 'kvCacheBytes'
   | 'prefixCacheBytes'
   | 'adapterHostBytes'
+  | 'mergedMax'
 > & {
   /** Positions of the smallest KV row. */
   readonly smallestCapacity?: number;
@@ -45,6 +49,8 @@ export interface EngineDependencies {
 export interface EngineCounters {
   decodeCalls: number;
   decodeRows: number;
+  mergedCalls: number;
+  mergedRows: number;
   prefillCalls: number;
   prefillTokens: number;
   generatedTokens: number;
@@ -75,8 +81,10 @@ export interface EngineState {
   /** Those with a row, by row. */
   readonly running: Map<RowId, Sequence>;
   readonly groupTurns: Map<string, number>;
-  readonly laneTurns: Map<number, number>;
+  readonly laneTurns: Map<LaneName, number>;
   readonly costs: CallCosts;
+  readonly decodeCosts: DecodeCosts;
+  readonly merging: Merging;
   interlude: Interlude;
   readonly counters: EngineCounters;
   /** Events since the last flush. */
@@ -116,10 +124,14 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     groupTurns: new Map(),
     laneTurns: new Map(),
     costs: createCosts(),
+    decodeCosts: createDecodeCosts(),
+    merging: new Merging(limits.mergedMax),
     interlude: afterDecode(0),
     counters: {
       decodeCalls: 0,
       decodeRows: 0,
+      mergedCalls: 0,
+      mergedRows: 0,
       prefillCalls: 0,
       prefillTokens: 0,
       generatedTokens: 0,

@@ -8,7 +8,8 @@ import { canRestore, restorePrefix } from './prefix.ts';
 import { ensureRoom } from './reserve.ts';
 import { recordDecode, recordPrefill } from './scheduler/costs.ts';
 import { afterAction, afterDecode } from './scheduler/interlude.ts';
-import { type CallPlan, planCall, type RowView } from './scheduler/plan.ts';
+import { recordDecodeRows } from './scheduler/decode-costs.ts';
+import { type CallPlan, laneOf, planCall, type RowView } from './scheduler/plan.ts';
 import { draftTokens, mayDraft } from './scheduler/speculation.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
@@ -40,7 +41,7 @@ export function runStep(state: EngineState): StepOutcome {
   const plan = planNext(state);
   if (plan === null) return { kind: 'idle' };
   state.step += 1;
-  if (plan.kind === 'decode') state.laneTurns.set(plan.capacity, state.step);
+  if (plan.kind === 'decode') state.laneTurns.set(laneOf(plan), state.step);
   const { clock } = state.dependencies;
   const startedMs = clock.monotonic();
   const restoredCount = plan.kind === 'prefill' ? restore(state, plan.row) : 0;
@@ -59,10 +60,13 @@ export function runStep(state: EngineState): StepOutcome {
 }
 
 /** What a call cost, with the sampling and copying that it brought. */
-function recordCost(state: EngineState, { kind, call }: Reservation, ms: number): void {
+function recordCost(state: EngineState, { kind, call, members: callMembers }: Reservation, ms: number): void {
   if (kind === 'decode') {
-    recordDecode(state.costs, call.capacity, ms);
-    state.interlude = afterDecode(state.costs.decodeMs.get(call.capacity) ?? ms);
+    const lane = laneOf({ capacity: call.capacity, merged: call.merged ?? null });
+    recordDecode(state.costs, lane, ms);
+    const hasSidePaths = callMembers.some(({ sequence }) => sequence.request.adapterDigest !== null) && (call.merged ?? null) === null;
+    recordDecodeRows(state.decodeCosts, hasSidePaths ? 'side' : 'plain', callMembers.length, ms);
+    state.interlude = afterDecode(state.costs.decodeMs.get(lane) ?? ms);
   } else if (kind === 'prefill') {
     recordPrefill(state.costs, call.tokenIds.length, call.startPosition, ms);
     state.interlude = afterAction(state.interlude, ms);
@@ -83,10 +87,11 @@ function planNext(state: EngineState): CallPlan | null {
 }
 
 function viewOf(state: EngineState, { sequence, row }: Member): RowView {
-  const { id, capacity, cachedPositions, prefillTarget, lastPrefillStep, prefix } = row;
+  const { id, capacity, merged, cachedPositions, prefillTarget, lastPrefillStep, prefix } = row;
   return {
     id,
     capacity,
+    merged,
     cachedPositions,
     prefillTarget,
     lastPrefillStep,
@@ -124,7 +129,7 @@ function reserve(state: EngineState, plan: CallPlan): Reservation | null {
     tokenId: tokenAt(sequence, row.cachedPositions),
     position: row.cachedPositions,
   }));
-  return { kind: 'decode', call: { kind: 'decode', capacity: plan.capacity, rows }, members: staying };
+  return { kind: 'decode', call: { kind: 'decode', capacity: plan.capacity, merged: plan.merged, rows }, members: staying };
 }
 
 /** Only for a row that is alone: with more rows a call's time grows with its tokens, and drafts save none. */

@@ -66,6 +66,8 @@ function engineOptions(settings: Settings, base: FrontBase, blobFolder: string):
     kvCacheBytes: settings.kvCacheBytes,
     prefixCacheBytes: settings.prefixCacheBytes,
     adapterHostBytes: settings.adapterHostBytes,
+    mergedMax: settings.mergedMax,
+    mergedFolder: join(settings.dataDir, 'merged'),
     blobFolder,
     logLevel: settings.logLevel,
     ...(settings.ortLibrary !== null && { ortLibrary: settings.ortLibrary }),

@@ -41,7 +41,7 @@ export async function startFront(settings: Settings): Promise<RunningServer> {
     refuseOpenNetwork(settings, tenants);
     const base = await openFrontBase(settings, logger);
     engine = startFrontEngine(settings, base, storage.blobs.folder, logger);
-    const adapters = await openRegistry(settings, storage, base, logger);
+    const adapters = await openRegistry({ settings, storage, base, engine, logger });
     training = await openFrontTraining(settings, base, { storage, adapters, logger });
     return await serve({ settings, logger, storage, tenants, base, engine, adapters, training });
   } catch (error) {
@@ -147,7 +147,8 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
   };
 }
 
-async function openRegistry(settings: Settings, storage: Storage, base: FrontBase, logger: PinoLogger): Promise<AdapterRegistry> {
+async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters'>): Promise<AdapterRegistry> {
+  const { settings, storage, base, engine, logger } = parts;
   const { description, weights } = base.model;
   const registry = await openAdapterRegistry({
     storage,
@@ -155,6 +156,10 @@ async function openRegistry(settings: Settings, storage: Storage, base: FrontBas
     weights,
     maxRank: settings.adapterMaxRank,
     maxFileBytes: settings.uploadMaxBytes,
+    importFolder: settings.adapterImportDir,
+    servesMerged: settings.mergedMax > 0,
+    onPlacements: (placements) => engine.client.place(placements),
+    onPins: (digests) => engine.client.pin(digests),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;

@@ -21,16 +21,18 @@ export {
   type QuantisedPart,
   recipeKey,
   recipeShape,
+  recipeTensors,
   type RowPart,
   transpose,
   type WeightRecipe,
 } from './ir/recipe.ts';
-export { type Dim, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';
+export { fuseSilu } from './passes/fuse-silu.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';
 export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
 export type { LoraGroup } from './passes/lora-group.ts';

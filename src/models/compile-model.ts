@@ -18,15 +18,16 @@ import {
 } from './compiled-model.ts';
 import { readCalibration } from './calibration/calibration.ts';
 import { kvScales } from './calibration/kv-scales.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
 import { chosenRowWise } from './row-wise/row-wise-groups.ts';
 import { writeWeightsFile } from './weights-file.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-const COMPILER_VERSION = 3;
+export const COMPILER_VERSION = 3;
 
-const WEIGHTS_FILE = 'weights.bin';
+export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
 
 interface ManifestGraph {
@@ -180,13 +181,13 @@ async function writeCompiled(
   });
 }
 
-async function calibratedRowWise(model: ModelPackage): Promise<RowWise> {
+export async function calibratedRowWise(model: ModelPackage): Promise<RowWise> {
   const calibration = await readCalibration(model.folder, model.record.digest);
   if (!calibration) throw new Error(`${model.record.id} is not calibrated, which compiling it at w8a8 needs`);
   return chosenRowWise(model, calibration);
 }
 
-type Placement = (key: string) => { readonly location: string; readonly offset: number; readonly length: number };
+export type Placement = (key: string) => { readonly location: string; readonly offset: number; readonly length: number };
 
 interface WrittenWeights {
   readonly bytes: number;
@@ -201,6 +202,16 @@ export async function writeWeights(
   onProgress?: (done: number, total: number) => void,
 ): Promise<WrittenWeights> {
   await using checkpoint = await model.openCheckpoint();
+  return await writeWeightsOf(checkpoint, path, wanted, onProgress);
+}
+
+/** @throws Error when the checkpoint lacks a tensor or has another shape. */
+export async function writeWeightsOf(
+  checkpoint: Checkpoint,
+  path: string,
+  wanted: readonly StoredWeight[],
+  onProgress?: (done: number, total: number) => void,
+): Promise<WrittenWeights> {
   const recipes = [...new Map(wanted.map(({ key, recipe }) => [key, recipe])).values()];
   const stored = await writeWeightsFile({ path, recipes, materialiser: createMaterialiser(checkpoint), ...(onProgress && { onProgress }) });
   const place: Placement = (key) => {

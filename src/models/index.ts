@@ -14,5 +14,6 @@ export { permuteRows, unpermuteRows } from '../architectures/index.ts';
 export type { AdapterSite, BaseModelDescription, BaseTensor, BaseWeights, SiteKind } from './description.ts';
 export { importModel, type ImportOptions, type ImportProgress } from './import-model.ts';
 export { listModels, type ListedModel, type ModelPackage, openModelPackage } from './model-package.ts';
+export { makeMergedForm, type MergedForm, openMergedForm, touchMergedForm } from './merged/merged-form.ts';
 export { type Calibrator, type PrepareProgress, prepareForms } from './prepare-forms.ts';
 export { type PulledModel, type PullOptions, type PullProgress, pullModel } from './sources/index.ts';

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   createEnvironment,
   createSession,
+  createSessionApart,
   createTensor,
   HostMemory,
   liveHandleCount,
@@ -76,6 +77,24 @@ describe('sessions over shared weights', () => {
       binding.run();
       expect([...result]).toEqual([10, 20, 30, 40, 10, 20, 30, 40]);
     }
+    expect(liveHandleCount()).toBe(before);
+  });
+
+  it('are made on another thread too, over the same weights, or say why they cannot be', async () => {
+    const before = liveHandleCount();
+    {
+      using weights = mapWeights(environment, weightsPath, [WEIGHT]);
+      using session = await createSessionApart(environment, graphPath, { weights: { shared: weights, names: ['w'] } });
+      using binding = session.createBinding();
+      const result = new Float32Array(new ArrayBuffer(16));
+      using x = createTensor(environment, 'float32', [1, 4], Float32Array.of(5, 5, 5, 5));
+      using y = createTensor(environment, 'float32', [1, 4], result);
+      binding.input('x', x);
+      binding.output('y', y);
+      binding.run();
+      expect([...result]).toEqual([5, 10, 15, 20]);
+    }
+    await expect(createSessionApart(environment, join(folder, 'missing.onnx'))).rejects.toThrow(/missing\.onnx/);
     expect(liveHandleCount()).toBe(before);
   });
 

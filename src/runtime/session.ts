@@ -1,13 +1,13 @@
 // A compiled graph and its bindings. A run is synchronous and writes outputs into the tensors that were bound.
 import type { OrtEnvironment } from './environment.ts';
 import { NativeHandle } from './handles.ts';
+import { createNativeSession, type NativeSessionRequest } from './native-session.ts';
+import { createOnThread } from './session-thread.ts';
 import type { Tensor } from './tensor.ts';
 import type { SharedWeights } from './weights.ts';
 
-const ENABLE_ALL_OPTIMISATIONS = 99;
-
 export interface SessionOptions {
-  /** Weights by initializer name; the graph's own external data is then never read. */
+  /** Weights by initializer name; the graph's own external data for them is then never read. */
   readonly weights?: { readonly shared: SharedWeights; readonly names: readonly string[] };
   /** Extra session configuration entries, keys as in onnxruntime_session_options_config_keys.h. */
   readonly config?: Readonly<Record<string, string>>;
@@ -30,18 +30,20 @@ export interface Session extends Disposable {
 
 /** @throws Error with ONNX Runtime's message when the graph is not valid. */
 export function createSession(environment: OrtEnvironment, path: string, options: SessionOptions = {}): Session {
-  const { library } = environment;
-  using native = new NativeHandle('session options', library.create('CreateSessionOptions'), (pointer) =>
-    library.call('ReleaseSessionOptions', pointer),
-  );
-  library.check('SetSessionGraphOptimizationLevel', native.pointer, ENABLE_ALL_OPTIMISATIONS);
-  library.check('DisablePerSessionThreads', native.pointer);
-  // Memory patterns are cached for every combination of input shapes; ranks, rows and lengths would make that grow without end.
-  library.check('DisableMemPattern', native.pointer);
-  for (const [key, value] of Object.entries(options.config ?? {})) library.check('AddSessionConfigEntry', native.pointer, key, value);
-  if (options.profilePrefix) library.check('EnableProfiling', native.pointer, options.profilePrefix);
-  const session = createNative(environment, path, native, options.weights);
-  const handle = new NativeHandle('session', session, (pointer) => library.call('ReleaseSession', pointer));
+  return sessionOf(environment, createNativeSession(environment.library, requestOf(environment, path, options)));
+}
+
+/**
+ * The same on another thread, which gives way to this one where they share cores. Environment and shared weights must live until it has ended.
+ * @throws Error with ONNX Runtime's message when the graph is not valid.
+ */
+export async function createSessionApart(environment: OrtEnvironment, path: string, options: SessionOptions = {}): Promise<Session> {
+  const task = { libraryPath: environment.library.path, request: requestOf(environment, path, options) };
+  return sessionOf(environment, await createOnThread(task));
+}
+
+function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
+  const handle = new NativeHandle('session', pointer, (session) => environment.library.call('ReleaseSession', session));
   return {
     createBinding: () => createBinding(environment, handle),
     dispose: () => handle.dispose(),
@@ -49,21 +51,19 @@ export function createSession(environment: OrtEnvironment, path: string, options
   };
 }
 
-function createNative(environment: OrtEnvironment, path: string, options: NativeHandle, weights: SessionOptions['weights']): unknown {
-  const { library, handle } = environment;
-  if (!weights) return library.create('CreateSession', handle.pointer, path, options.pointer);
-  for (const name of weights.names) {
+function requestOf({ handle }: OrtEnvironment, path: string, { weights, config, profilePrefix }: SessionOptions): NativeSessionRequest {
+  const values = weights?.names.map((name): readonly [string, unknown] => {
     const tensor = weights.shared.tensors.get(name);
     if (!tensor) throw new Error(`the weights file has no ${name}`);
-    library.check('AddInitializer', options.pointer, name, tensor.handle.pointer);
-  }
-  return library.create(
-    'CreateSessionWithPrepackedWeightsContainer',
-    handle.pointer,
+    return [name, tensor.handle.pointer];
+  });
+  return {
+    environment: handle.pointer,
     path,
-    options.pointer,
-    weights.shared.container.pointer,
-  );
+    config: config ?? {},
+    profilePrefix: profilePrefix ?? null,
+    shared: weights && values ? { values, container: weights.shared.container.pointer } : null,
+  };
 }
 
 function createBinding(environment: OrtEnvironment, session: NativeHandle): Binding {

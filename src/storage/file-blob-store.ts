@@ -44,7 +44,7 @@ class FileBlobStore implements BlobStore {
     const target = blobPath(this.folder, digest);
     const shard = path.dirname(target);
     await mkdir(shard, { recursive: true, mode: 0o700 });
-    if (existsSync(target)) await rm(temporaryPath);
+    if (await this.isIntact(digest)) await rm(temporaryPath);
     else await rename(temporaryPath, target);
     // Also when shard or blob were there: whoever made them may have died, or still be, between that and the fsync.
     await this.sync.folder(shard);
@@ -69,6 +69,10 @@ class FileBlobStore implements BlobStore {
 
   has(digest: Digest): boolean {
     return existsSync(this.path(digest));
+  }
+
+  async isIntact(digest: Digest): Promise<boolean> {
+    return this.has(digest) && (await hashFile(this.path(digest))) === digest;
   }
 
   open(digest: Digest): ReturnType<BlobStore['open']> {

@@ -4,7 +4,17 @@ import { byFileName } from './adapter-files.ts';
 import { noDiskSync } from './disk-sync.ts';
 import { openFileBlobStore } from './file-blob-store.ts';
 import { MemoryFileStore, MemoryJobStore } from './memory-training.ts';
-import type { AdapterRow, AdapterStore, AdapterVersionRow, KeyRow, KeyStore, Storage } from './ports.ts';
+import type {
+  AdapterRow,
+  AdapterStore,
+  AdapterVersionRow,
+  CanaryRow,
+  KeyRow,
+  KeyStore,
+  NamePage,
+  PlacedVersion,
+  Storage,
+} from './ports.ts';
 
 /** Rows vanish with the process; blobs lie below `blobRoot`, whose leftovers of earlier processes are no blobs of this one's rows. */
 export function openMemoryStorage(blobRoot: string): Storage {
@@ -53,15 +63,37 @@ class MemoryAdapterStore implements AdapterStore {
     return entry === undefined ? null : rowOf(entry);
   }
 
-  adapters(tenant: TenantId): readonly AdapterRow[] {
-    return this.entriesOf(tenant).map(rowOf);
+  adapters(tenant: TenantId, { after = '', limit }: NamePage = { limit: Infinity }): readonly AdapterRow[] {
+    return this.entriesOf(tenant)
+      .map(rowOf)
+      .filter(({ name }) => name > after)
+      .slice(0, limit);
   }
 
-  activeVersions(tenant: TenantId): readonly AdapterVersionRow[] {
-    return this.entriesOf(tenant).flatMap((entry) => {
-      const active = entry.versions.get(entry.row.activeVersion ?? 0);
-      return active === undefined ? [] : [active];
+  activeVersions(tenant: TenantId, range: Parameters<AdapterStore['activeVersions']>[1]): readonly AdapterVersionRow[] {
+    const isAsked = (name: string): boolean => range === undefined || (name > range.after && name <= range.through);
+    return this.entriesOf(tenant)
+      .filter(({ row }) => isAsked(row.name))
+      .flatMap((entry) => entry.versions.get(entry.row.activeVersion ?? 0) ?? []);
+  }
+
+  pinnedVersions(): readonly AdapterVersionRow[] {
+    return this.sorted()
+      .filter(({ row }) => row.pinned)
+      .flatMap(servedVersions);
+  }
+
+  placedVersions(): readonly PlacedVersion[] {
+    return this.sorted().flatMap((entry) => {
+      const { mode } = entry.row;
+      return mode === 'auto' ? [] : servedVersions(entry).map((row) => ({ row, mode }));
     });
+  }
+
+  private sorted(): readonly MemoryAdapter[] {
+    return [...this.entries.values()].toSorted((left, right) =>
+      keyOf(left.row.tenant, left.row.name) < keyOf(right.row.tenant, right.row.name) ? -1 : 1,
+    );
   }
 
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null {
@@ -72,10 +104,18 @@ class MemoryAdapterStore implements AdapterStore {
     return [...(this.existing(tenant, name)?.versions.values() ?? [])];
   }
 
-  activate(tenant: TenantId, name: AdapterName, version: number, generation: number): AdapterRow | null {
+  activate(tenant: TenantId, name: AdapterName, version: number, generation: number, canary: CanaryRow | null = null): AdapterRow | null {
     const entry = this.existing(tenant, name);
     if (entry === undefined || entry.row.generation !== generation || !entry.versions.has(version)) return null;
-    movePointer(entry, version);
+    if (canary !== null && (canary.version === version || !entry.versions.has(canary.version))) return null;
+    movePointer(entry, version, canary);
+    return rowOf(entry);
+  }
+
+  deactivate(tenant: TenantId, name: AdapterName): AdapterRow | null {
+    const entry = this.existing(tenant, name);
+    if (entry === undefined || entry.row.activeVersion === null) return null;
+    movePointer(entry, null);
     return rowOf(entry);
   }
 
@@ -99,6 +139,7 @@ class MemoryAdapterStore implements AdapterStore {
     if (entry === undefined || !entry.versions.delete(version)) return false;
     if (entry.versions.size === 0) resetEntry(entry);
     else if (entry.row.activeVersion === version) movePointer(entry, null);
+    else if (entry.row.canary?.version === version) movePointer(entry, entry.row.activeVersion);
     return true;
   }
 
@@ -128,8 +169,12 @@ function keyOf(tenant: TenantId, name: AdapterName): string {
   return `${tenant}/${name}`;
 }
 
+function servedVersions({ row, versions }: MemoryAdapter): readonly AdapterVersionRow[] {
+  return [...versions.values()].filter(({ version }) => version === row.activeVersion || version === row.canary?.version);
+}
+
 function newEntry(tenant: TenantId, name: AdapterName): MemoryAdapter {
-  const row = { tenant, name, activeVersion: null, generation: 0, nextVersion: 1, pinned: false, mode: 'auto' } as const;
+  const row = { tenant, name, activeVersion: null, canary: null, generation: 0, nextVersion: 1, pinned: false, mode: 'auto' } as const;
   return { row, versions: new Map() };
 }
 
@@ -137,8 +182,8 @@ function rowOf(entry: MemoryAdapter): AdapterRow {
   return { ...entry.row, versionCount: entry.versions.size };
 }
 
-function movePointer(entry: MemoryAdapter, version: number | null): void {
-  entry.row = { ...entry.row, activeVersion: version, generation: entry.row.generation + 1 };
+function movePointer(entry: MemoryAdapter, version: number | null, canary: CanaryRow | null = null): void {
+  entry.row = { ...entry.row, activeVersion: version, canary, generation: entry.row.generation + 1 };
 }
 
 function resetEntry(entry: MemoryAdapter): void {

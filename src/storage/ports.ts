@@ -24,11 +24,27 @@ export interface AdapterVersionRow {
   readonly createdAtMs: number;
 }
 
+/** A second version of a name that takes a part of its requests. */
+export interface CanaryRow {
+  readonly version: number;
+  /** Part of the requests, above 0 and below 1. */
+  readonly share: number;
+}
+
+/** Rows in the order of their names. */
+export interface NamePage {
+  /** Names behind this one; absent: from the first. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
 export interface AdapterRow {
   readonly tenant: TenantId;
   readonly name: AdapterName;
   readonly activeVersion: number | null;
-  /** Counts pointer moves; the etag is made from it. */
+  /** Not null only beside an active version, and never that one. */
+  readonly canary: CanaryRow | null;
+  /** Counts changes of pointer and canary; the etag is made from it. */
   readonly generation: number;
   /** Number of the next version; survives removal, so no number is used twice. */
   readonly nextVersion: number;
@@ -38,18 +54,33 @@ export interface AdapterRow {
   readonly mode: 'auto' | 'side' | 'merged';
 }
 
+export interface PlacedVersion {
+  readonly row: AdapterVersionRow;
+  readonly mode: 'side' | 'merged';
+}
+
 export interface AdapterStore {
   /** Inserts the version (number chosen here) and, if asked, moves the pointer, in one transaction. Durable on return. */
   addVersion(row: Omit<AdapterVersionRow, 'version'>, options: { readonly activate: boolean }): AdapterVersionRow;
   adapter(tenant: TenantId, name: AdapterName): AdapterRow | null;
-  adapters(tenant: TenantId): readonly AdapterRow[];
-  /** The active version of each of the tenant's adapters that has one. */
-  activeVersions(tenant: TenantId): readonly AdapterVersionRow[];
+  /** By name; all of them, or a page. */
+  adapters(tenant: TenantId, page?: NamePage): readonly AdapterRow[];
+  /** The active version of each of the tenant's adapters that has one; of all names, or of those after `after` up to `through`. */
+  activeVersions(tenant: TenantId, range?: { readonly after: string; readonly through: string }): readonly AdapterVersionRow[];
+  /** Active versions and canaries of the pinned adapters of all tenants, by tenant, name and version. */
+  pinnedVersions(): readonly AdapterVersionRow[];
+  /** The same of adapters with a mode other than `auto`, with that mode. */
+  placedVersions(): readonly PlacedVersion[];
   version(tenant: TenantId, name: AdapterName, version: number): AdapterVersionRow | null;
   /** Ascending. */
   versions(tenant: TenantId, name: AdapterName): readonly AdapterVersionRow[];
-  /** Moves the pointer if the version exists and `generation` is still the stored one; answers the new row, or null. */
-  activate(tenant: TenantId, name: AdapterName, version: number, generation: number): AdapterRow | null;
+  /**
+   * Moves the pointer, and sets the canary or (null) ends it, if the versions exist, differ, and `generation` is still the stored one; answers
+   * the new row, or null.
+   */
+  activate(tenant: TenantId, name: AdapterName, version: number, generation: number, canary?: CanaryRow | null): AdapterRow | null;
+  /** Empties the pointer and ends the canary; the versions stay. Null when there is no such adapter, or no active version. */
+  deactivate(tenant: TenantId, name: AdapterName): AdapterRow | null;
   setPlacement(
     tenant: TenantId,
     name: AdapterName,
@@ -57,7 +88,7 @@ export interface AdapterStore {
   ): AdapterRow | null;
   /** Removes every version. Generation and next version number live on for a later adapter of the same name. */
   removeAdapter(tenant: TenantId, name: AdapterName): boolean;
-  /** Removing the active version leaves the pointer empty; removing the last version removes the adapter. */
+  /** Removing the active version empties the pointer and ends the canary; removing the canary ends it; removing the last version removes the adapter. */
   removeVersion(tenant: TenantId, name: AdapterName, version: number): boolean;
   /** Every blob digest that some row of the database refers to, whichever room the row belongs to. */
   referencedDigests(): ReadonlySet<Digest>;
@@ -88,12 +119,17 @@ export interface BlobStore {
   readonly folder: string;
   /** Folder for temporary files on the same file system. */
   readonly temporaryFolder: string;
-  /** Moves a finished temporary file in: fsync, rename to its digest, fsync of the folder. The file is consumed. Answers its digest and size. */
+  /**
+   * Moves a finished temporary file in: fsync, rename to its digest, fsync of the folder. The file is consumed. A damaged blob of that digest is
+   * replaced. Answers digest and size.
+   */
   adopt(temporaryPath: string): Promise<{ readonly digest: Digest; readonly bytes: number }>;
   put(bytes: Uint8Array): Promise<Digest>;
   /** Path of a blob for reading. */
   path(digest: Digest): string;
   has(digest: Digest): boolean;
+  /** Whether the blob is there and its bytes have its digest; reads all of it. */
+  isIntact(digest: Digest): Promise<boolean>;
   open(digest: Digest): { readonly stream: Readable; readonly bytes: number };
   /** Removing what is not there is no error. */
   remove(digest: Digest): Promise<void>;

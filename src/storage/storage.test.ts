@@ -1,5 +1,5 @@
 // Runs the storage contract on each driver, and what only the SQLite driver promises.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import Database from 'better-sqlite3';
@@ -10,6 +10,7 @@ import type { AdapterName, TenantId } from '../core/index.ts';
 import { versionRow } from '../../test/contract/rows.ts';
 import { openMemoryStorage, openStorage } from './index.ts';
 import { openOwnedDatabase } from './sqlite/database.ts';
+import { MIGRATIONS } from './sqlite/migrations.ts';
 
 let root: string;
 let folderCount = 0;
@@ -90,6 +91,43 @@ describe('SQLite storage', () => {
     const untouched = new Database(file);
     expect(untouched.prepare('SELECT max(version) FROM migrations').pluck().get()).toBe(99);
     untouched.close();
+  });
+
+  it('keeps pointer, canary and placement over a restart', () => {
+    const dataDir = newFolder();
+    const first = openStorage(dataDir);
+    const row = versionRow('acme' as TenantId, 'poet' as AdapterName, 'one');
+    first.adapters.addVersion(row, { activate: true });
+    first.adapters.addVersion({ ...row, packedDigest: row.baseDigest }, { activate: false });
+    first.adapters.activate(row.tenant, row.name, 1, 1, { version: 2, share: 0.1 });
+    first.adapters.setPlacement(row.tenant, row.name, { pinned: true });
+    const before = first.adapters.adapter(row.tenant, row.name);
+    first.close();
+    const second = openStorage(dataDir);
+    expect(second.adapters.adapter(row.tenant, row.name)).toEqual(before);
+    expect(before).toMatchObject({ activeVersion: 1, canary: { version: 2, share: 0.1 }, pinned: true });
+    second.close();
+  });
+
+  it('brings a database of the first schema to the newest, with its rows', () => {
+    const dataDir = newFolder();
+    mkdirSync(dataDir);
+    const old = new Database(path.join(dataDir, 'lorikeet.sqlite'));
+    old.exec(MIGRATIONS[0]?.sql ?? '');
+    old.exec(`
+      CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT;
+      INSERT INTO migrations VALUES (1, 'adapters and keys', 0);
+      INSERT INTO adapters (tenant, name, active_version, generation, next_version) VALUES ('acme', 'poet', 1, 1, 2);
+      INSERT INTO adapter_versions VALUES ('acme', 'poet', 1, 'p', 'lora', 8, '[]', 'b', 0);
+    `);
+    old.close();
+    const storage = openStorage(dataDir);
+    expect(storage.adapters.adapter('acme' as TenantId, 'poet' as AdapterName)).toMatchObject({
+      activeVersion: 1,
+      canary: null,
+      generation: 1,
+    });
+    storage.close();
   });
 
   it('writes through a write-ahead log with full synchronisation and checks references', () => {

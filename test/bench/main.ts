@@ -1,7 +1,9 @@
 // `npm run bench [part…] [-- options]`: measures on this machine, prints tables, writes JSON, tables and charts to results/.
 import { parseArgs } from 'node:util';
+import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
@@ -11,7 +13,9 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   quality: benchQuality,
   speed: benchSpeed,
   load: benchLoad,
+  fleet: benchFleet,
   'long-prompt': benchLongPrompt,
+  merged: benchMerged,
 };
 
 const OPTIONS = {
@@ -28,7 +32,9 @@ Parts (all of them when none is named):
   quality      mean KL divergence of each precision from fp32, against its bound
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
+  fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
+  merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
 Options of speed:
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})

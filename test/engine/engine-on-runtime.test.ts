@@ -31,6 +31,7 @@ const LIMITS: EngineLimits = {
   // Of the tiny model's 512 bytes a position: room for some rows, and for 20 blocks of 16.
   kvCacheBytes: 512 * 300,
   prefixCacheBytes: 512 * 16 * 20,
+  mergedMax: 1,
   adapterHostBytes: 1 << 24,
 };
 

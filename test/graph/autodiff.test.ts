@@ -65,6 +65,12 @@ const CASES: readonly Case[] = [
   ...['Sigmoid', 'Sqrt'].flatMap((op) =>
     [[7], [2, 3, 4]].map((shape) => ({ op, title: `${shape.length} axes`, shapes: [shape], positive: true })),
   ),
+  ...[[7], [2, 3, 4]].map((shape) => ({
+    op: 'QuickGelu',
+    title: `${shape.length} axes`,
+    shapes: [shape],
+    attributes: { alpha: float(1) },
+  })),
   {
     op: 'MatMul',
     title: 'matrices',

@@ -107,8 +107,10 @@ describe('an adapter', () => {
     expect((await get('/admin/adapters/placed')).json()).toMatchObject({
       name: 'placed',
       pinned: true,
-      versions: [{ version: 1, active: true, leases: 0, resident: true, load_ms: aNumber }],
+      versions: [{ version: 1, active: true, leases: 0, resident: true, pinned: true, hits: 0, load_ms: aNumber }],
     });
+    await answerOf('placed');
+    expect((await get('/admin/adapters/placed')).json()).toMatchObject({ versions: [{ hits: 1 }] });
   });
 
   it('gives its files back as they were uploaded', async () => {

@@ -95,6 +95,7 @@ export interface HttpHarness extends AsyncDisposable {
 export interface HarnessOptions {
   readonly client?: EngineClient;
   readonly uploadMaxBytes?: number;
+  readonly importFolder?: string;
   readonly isDraining?: () => boolean;
   /** Default: one whose steps follow by themselves. */
   readonly trainer?: SimulatedTrainer;
@@ -108,13 +109,21 @@ export async function openHarness(options: HarnessOptions = {}): Promise<HttpHar
   const tenants = createTenantDirectory({ keys: storage.keys });
   const unreadable = (): Promise<never> => Promise.reject(new Error('the plain adapters of these tests need no weights'));
   const weights = { readWeight: unreadable, readTensor: unreadable };
-  const adapters = await openAdapterRegistry({ storage, base: DESCRIPTION, weights, maxRank: 64 });
   const source = { load: async (digest: ServedBase['digest']) => decodePacked(new Uint8Array(await readFile(storage.blobs.path(digest)))) };
   const constraints = new GrammarThread(BYTE_GRAMMARS);
   const executor = new FakeExecutor({ vocabularySize: VOCABULARY_SIZE, maxContext: MAX_CONTEXT, fillLogits });
   const engine = options.client === undefined ? await createInProcessClient({ executor, adapters: source, constraints }) : null;
   const client = options.client ?? engine?.client;
   if (client === undefined) throw new Error('no engine');
+  const adapters = await openAdapterRegistry({
+    storage,
+    base: DESCRIPTION,
+    weights,
+    maxRank: 64,
+    importFolder: options.importFolder ?? null,
+    onPlacements: (placements) => client.place(placements),
+    onPins: (digests) => client.pin(digests),
+  });
   const training = await openHarnessTraining({
     storage,
     adapters,

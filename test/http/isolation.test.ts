@@ -69,6 +69,9 @@ const NAMED = (name: string): readonly Call[] => [
   { method: 'PUT', url: `/admin/adapters/${name}/active`, payload: { version: 1 }, headers: { 'if-match': '*' } },
   { method: 'PUT', url: `/admin/adapters/${name}/active`, payload: { version: 1 } },
   { method: 'PUT', url: `/admin/adapters/${name}/placement`, payload: { pinned: true } },
+  { method: 'POST', url: '/v1/unload_lora_adapter', payload: { lora_name: name } },
+  { method: 'POST', url: '/v1/load_lora_adapter', payload: { lora_name: 'mine', lora_path: name } },
+  { method: 'POST', url: '/v1/load_lora_adapter', payload: { lora_name: 'mine', lora_path: `acme/${name}@1` } },
 ];
 
 const FILES = (id: string): readonly Call[] => [

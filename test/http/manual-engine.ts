@@ -75,6 +75,14 @@ export class ManualEngine implements EngineClient {
     }
   }
 
+  pin(): void {
+    // Nothing is kept here.
+  }
+
+  place(): void {
+    // Nor is anything merged.
+  }
+
   isReady(): boolean {
     return true;
   }

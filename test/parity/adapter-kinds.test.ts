@@ -1,5 +1,6 @@
-// Every kind of adapter against PEFT without a server: merged into the base's tensors, and exported to GGUF and back. The side path is in tiny.test.ts.
-import { readdirSync, readFileSync } from 'node:fs';
+// Every kind of adapter against PEFT without a server: merged into the base's tensors, and exported to GGUF and back. The side path, and answers after
+// GGUF and back, are in tiny.test.ts.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ggufFromPeft } from '../../src/adapters/gguf-export.ts';
 import { peftFromGguf } from '../../src/adapters/gguf-adapter.ts';
@@ -14,35 +15,7 @@ import { SMOLLM2_BASE } from '../support/tiny-base.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { importTinyModel } from '../support/tiny-model.ts';
 import { GGUF_ROUND_TRIP, MERGED_FP32 } from '../support/tolerances.ts';
-
-/** What of an adapter GGUF has no words for, by case; every other case goes to GGUF and back. */
-const NOT_IN_GGUF: Readonly<Record<string, RegExp>> = {
-  'tiny-adapters/dora-qv': /magnitudes of DoRA/,
-  'tiny-adapters/dora-linears': /magnitudes of DoRA/,
-  'tiny-adapters/dora-rslora': /magnitudes of DoRA/,
-  'tiny-adapters/dora-embedding': /magnitudes of DoRA/,
-  'tiny-adapters/dora-embedding-linears-head': /magnitudes of DoRA/,
-  'tiny-adapters/fan-in-fan-out': /magnitudes of DoRA/,
-  'tiny-adapters/lora-bias-linears': /bias of lora_B/,
-  'tiny-adapters/lora-bias-head': /bias of lora_B/,
-  'tiny-adapters/head': /head that is tied/,
-  'tiny-adapters/embedding-linears-head': /head that is tied/,
-  'tiny-adapters/saved-embedding-head': /head that is tied/,
-  'tiny-adapters/token-rows': /trained embedding row/,
-  'tiny-adapters/token-rows-by-module': /trained embedding row/,
-  'parity/adapters/dora-qv': /magnitudes of DoRA/,
-  'tiny-adapters-untied/dora-linears': /magnitudes of DoRA/,
-  'tiny-adapters-untied/lora-bias-linears-head': /bias of lora_B/,
-  'tiny-adapters-untied/bias-all': /trained bias/,
-  'tiny-adapters-untied/bias-lora-only': /trained bias/,
-  'tiny-adapters-untied/bias-all-dora': /trained bias/,
-  'tiny-adapters-untied/bias-all-lora-bias': /trained bias/,
-  'tiny-adapters-untied/token-rows': /trained embedding row/,
-  'tiny-adapters-merged/embedding': /full weight/,
-  'tiny-adapters-merged/head': /full weight/,
-  'tiny-adapters-merged/norms': /full weight/,
-  'tiny-adapters-merged/linear': /full weight/,
-};
+import { KINDS, NOT_IN_GGUF } from '../support/adapter-kinds.ts';
 
 const FOLDERS = [
   ['tiny-adapters', 'tiny-llama'],
@@ -86,6 +59,25 @@ describe.each(FOLDERS)('%s', (folder, baseName) => {
 
   it.each(names)('goes to GGUF and back, or is refused with the reason: %s', async (name) => {
     expect(await roundTrip(`${folder}/${name}`, base)).toMatch(NOT_IN_GGUF[`${folder}/${name}`] ?? SAME);
+  });
+});
+
+describe('the table of kinds', () => {
+  const isCase = (path: string): boolean => existsSync(fixturePath(`${path}/adapter_config.json`));
+
+  it.each(Object.entries(KINDS))('has fixtures for %s', (_kind, cases) => {
+    expect(cases.length).toBeGreaterThan(0);
+    expect(cases.filter((path) => !isCase(path))).toEqual([]);
+  });
+
+  it('knows every fixture, and what GGUF cannot say only of fixtures', () => {
+    const adapters = FOLDERS.flatMap(([folder]) =>
+      readdirSync(fixturePath(folder))
+        .map((name) => `${folder}/${name}`)
+        .filter(isCase),
+    );
+    expect(adapters.filter((path) => !Object.values(KINDS).flat().includes(path))).toEqual([]);
+    expect(Object.keys(NOT_IN_GGUF).filter((path) => !isCase(path))).toEqual([]);
   });
 });
 

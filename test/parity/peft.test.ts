@@ -1,8 +1,9 @@
 // The real model at fp32 against PEFT on PyTorch, through the HTTP API: each adapter alone, then all of them and the base at once.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fixtureAdapter } from '../support/adapter-files.ts';
+import { NOT_IN_GGUF } from '../support/adapter-kinds.ts';
 import { casesOf, readExpected } from '../support/expected.ts';
-import { disagreements, greedyDisagreements } from '../support/parity.ts';
+import { disagreements, ggufDisagreements, greedyDisagreements } from '../support/parity.ts';
 import { REAL_MODEL, REAL_MODELS_DIR, realModelFolder } from '../support/real-model.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { serverOfTests } from '../support/test-server.ts';
@@ -31,6 +32,10 @@ describe('SmolLM2-135M-Instruct at fp32', () => {
   it.each(names)('computes what PEFT computes, alone: %s', async (name) => {
     const { api } = running;
     expect(await disagreements(api, modelOf(name), casesOf(file, name))).toEqual([]);
+  });
+
+  it.each(adapters)('computes what PEFT computes, after export to GGUF and back: %s', async (name) => {
+    expect(await ggufDisagreements(running.api, name, casesOf(file, name), NOT_IN_GGUF[`parity/adapters/${name}`])).toEqual([]);
   });
 
   it('computes what PEFT computes with the base and all adapters in shared calls', async () => {

@@ -1,10 +1,11 @@
 // The tiny models at fp32 against PEFT, through the HTTP API: every kind of adapter that is supported, other configurations, and refusals by name.
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { NOT_IN_GGUF } from '../support/adapter-kinds.ts';
 import { Api } from '../support/api.ts';
 import { fixtureAdapter } from '../support/adapter-files.ts';
 import { casesOf, readExpected } from '../support/expected.ts';
-import { disagreements, greedyDisagreements, logprobDisagreements } from '../support/parity.ts';
+import { disagreements, ggufDisagreements, greedyDisagreements, logprobDisagreements } from '../support/parity.ts';
 import { fixturePath } from '../support/repository.ts';
 import { startServer } from '../support/server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -36,6 +37,10 @@ describe.each(BASES)('adapters on %s, of %s', (base, folder) => {
   it.each(names)('are applied as PEFT applies them: %s', async (name) => {
     const { api } = running;
     expect(await disagreements(api, modelOf(name), casesOf(file, name))).toEqual([]);
+  });
+
+  it.each(names.filter((name) => name !== 'base'))('are the same after export to GGUF and back: %s', async (name) => {
+    expect(await ggufDisagreements(running.api, name, casesOf(file, name), NOT_IN_GGUF[`${folder}/${name}`])).toEqual([]);
   });
 
   it('are applied as PEFT applies them when all run at once', async () => {

@@ -89,6 +89,21 @@ export class Api {
     return (await response.json()) as AdapterSummary;
   }
 
+  /** Uploads one GGUF file. Rejects with the server's words when it is refused. */
+  async uploadGguf(name: string, gguf: Uint8Array): Promise<AdapterSummary> {
+    const form = new FormData();
+    form.set('adapter', new Blob([gguf.slice()]), 'adapter.gguf');
+    return await expectJson<AdapterSummary>(await this.send('PUT', `/v1/adapters/${name}`, { body: form }), 201);
+  }
+
+  /** The first version of an adapter as GGUF; else the server's status and words. */
+  async exportGguf(name: string): Promise<Uint8Array | { readonly status: number; readonly text: string }> {
+    const response = await this.send('GET', `/v1/adapters/${name}/versions/1/export?format=gguf`);
+    return response.status === 200
+      ? new Uint8Array(await response.arrayBuffer())
+      : { status: response.status, text: await response.text() };
+  }
+
   /** Moves the pointer, whatever it is now. */
   async activate(name: string, version: number): Promise<void> {
     const current = await this.send('GET', `/v1/adapters/${name}`);

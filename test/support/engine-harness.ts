@@ -33,9 +33,10 @@ export function request(id: string, changes: Partial<Omit<GenerationRequest, 'id
 
 /** Milliseconds of what a fake executor does, in the proportions of a real one: a least cost for each call, then by tokens. */
 export const FAKE_COST_MS = {
-  addRow: () => 20,
+  addRow: (_: number, merged = false) => (merged ? 0 : 20),
+  moveRow: (_: number, merged = false) => (merged ? 2 : 20),
   prefill: (tokenCount: number) => 8 + 2 * tokenCount,
-  decode: (rowCount: number) => 6 + 4 * rowCount,
+  decode: (rowCount: number, merged = false) => 6 + (merged ? 3 : 4) * rowCount,
 };
 
 /** Time moves only when a test or the executor's work moves it. */
@@ -66,8 +67,8 @@ export class EngineHarness {
 
   constructor(options: HarnessOptions = {}) {
     this.executor = options.executor ?? new FakeExecutor();
-    this.executor.onWork = (operation, tokenCount) => {
-      this.clock.nowMs += FAKE_COST_MS[operation](tokenCount);
+    this.executor.onWork = (operation, tokenCount, merged) => {
+      this.clock.nowMs += FAKE_COST_MS[operation](tokenCount, merged);
     };
     const emit = (events: readonly EngineEvent[]): void => {
       this.batches.push(events);

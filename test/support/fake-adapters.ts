@@ -16,6 +16,12 @@ export function fakeAdapter(seed: number): FakeAdapter {
   return { digest: sha256(bytes), adapter: decodePacked(bytes) };
 }
 
+/** One with a full weight, which only a merged model can hold. */
+export function fakeMergedOnlyAdapter(seed: number): FakeAdapter {
+  const bytes = encodePacked(sha256(new Uint8Array()), [], [{ tensor: 'model.norm.weight', values: Float32Array.of(seed) }]);
+  return { digest: sha256(bytes), adapter: decodePacked(bytes) };
+}
+
 /** Loads on the next turn of the promise queue. */
 export function adapterSource(adapters: readonly FakeAdapter[]): PackedAdapterSource {
   return {
@@ -29,12 +35,16 @@ export function adapterSource(adapters: readonly FakeAdapter[]): PackedAdapterSo
 
 /** A source whose loads stay open until `succeed` or `fail`. */
 export class HeldAdapterSource implements PackedAdapterSource {
-  readonly #adapters: ReadonlyMap<Digest, PackedAdapter>;
+  readonly #adapters: Map<Digest, PackedAdapter>;
   readonly #open = new Map<Digest, OpenLoad>();
   loadCount = 0;
 
   constructor(adapters: readonly FakeAdapter[]) {
     this.#adapters = new Map(adapters.map(({ digest, adapter }) => [digest, adapter]));
+  }
+
+  add({ digest, adapter }: FakeAdapter): void {
+    this.#adapters.set(digest, adapter);
   }
 
   load(digest: Digest): Promise<PackedAdapter> {
@@ -72,7 +82,7 @@ interface OpenLoad {
   readonly reject: (error: Error) => void;
 }
 
-function sha256(bytes: Uint8Array): Digest {
+export function sha256(bytes: Uint8Array): Digest {
   const digest = parseDigest(createHash('sha256').update(bytes).digest('hex'));
   if (digest === undefined) throw new Error('sha256 gave no digest');
   return digest;

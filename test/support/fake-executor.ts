@@ -1,6 +1,7 @@
 // A model without a model: logits are a fixed function of a row's adapter and its whole history, so every mix-up of rows, adapters or
 // positions changes the tokens. It also checks the executor contract: what real kernels would read out of bounds is an error here.
 import type { PackedAdapter } from '../../src/adapters/packed.ts';
+import type { Digest } from '../../src/core/index.ts';
 import {
   BLOCK_POSITIONS,
   type DecodeCall,
@@ -17,6 +18,7 @@ export const HANG_TOKEN = 63;
 interface FakeRow {
   readonly adapterKey: number;
   capacity: number;
+  merged: Digest | null;
   history: number[];
   /** A call for all logits may be taken back in part: the row may go on from here. Without one, from its end alone. */
   rewindsTo: number;
@@ -37,7 +39,9 @@ export interface FakeExecutorOptions {
 }
 
 /** Asked before each operation; an error it answers is thrown. */
-export type FaultPlan = (operation: 'addRow' | 'growRow' | SessionCall['kind'], rows: readonly RowId[]) => Error | null;
+export type FaultPlan = (operation: 'addRow' | 'growRow' | 'moveRow' | SessionCall['kind'], rows: readonly RowId[]) => Error | null;
+
+const FAKE_MERGED_BYTES = 1000;
 
 export class FakeExecutor implements ModelExecutor {
   readonly shape: ExecutorShape;
@@ -47,7 +51,12 @@ export class FakeExecutor implements ModelExecutor {
   /** Pieces that `prepareNext` still has to load. */
   pendingPieces = 0;
   /** Told of each operation that takes a real executor its time, with its tokens. */
-  onWork: (operation: 'addRow' | SessionCall['kind'], tokenCount: number) => void = () => undefined;
+  onWork: (operation: 'addRow' | 'moveRow' | SessionCall['kind'], tokenCount: number, merged: boolean) => void = () => undefined;
+  /** Asked before an adapter is prepared or loaded; what it answers is waited for. */
+  onMerge: (operation: 'prepare' | 'load', digest: Digest) => Promise<void> = () => Promise.resolve();
+  moveCount = 0;
+  readonly #prepared = new Set<Digest>();
+  readonly merged = new Set<Digest>();
   readonly #rows = new Map<RowId, FakeRow>();
   readonly #slots = new Map<number, FakeBlock>();
   readonly #fillLogits: NonNullable<FakeExecutorOptions['fillLogits']>;
@@ -62,11 +71,42 @@ export class FakeExecutor implements ModelExecutor {
     this.#fillLogits = options.fillLogits ?? fillHashLogits;
   }
 
-  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
+  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null, merged: Digest | null = null): void {
     this.#fault('addRow', [row]);
     if (this.#rows.has(row)) throw new Error(`row ${row} is in use`);
-    this.#rows.set(row, { adapterKey: adapterKeyOf(adapter), capacity, history: [], rewindsTo: 0 });
-    this.onWork('addRow', 0);
+    this.#requireWay(adapter, merged);
+    this.#rows.set(row, { adapterKey: adapterKeyOf(adapter), capacity, merged, history: [], rewindsTo: 0 });
+    this.onWork('addRow', 0, merged !== null);
+  }
+
+  moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void {
+    this.#fault('moveRow', [row]);
+    const fake = this.#row(row);
+    if (fake.merged === merged) throw new Error(`row ${row} is moved to where it is`);
+    if (adapterKeyOf(adapter) !== fake.adapterKey) throw new Error(`row ${row} is moved with another adapter`);
+    this.#requireWay(adapter, merged);
+    fake.merged = merged;
+    this.moveCount += 1;
+    fake.history = fake.history.slice(0, usedPositions);
+    this.onWork('moveRow', 0, merged !== null);
+  }
+
+  async prepareMerged(digest: Digest): Promise<void> {
+    await this.onMerge('prepare', digest);
+    this.#prepared.add(digest);
+  }
+
+  async loadMerged(digest: Digest): Promise<number> {
+    if (!this.#prepared.has(digest)) throw new Error(`adapter ${digest} is loaded without having been prepared`);
+    await this.onMerge('load', digest);
+    this.merged.add(digest);
+    return FAKE_MERGED_BYTES;
+  }
+
+  dropMerged(digest: Digest): void {
+    if (!this.#prepared.delete(digest)) throw new Error(`adapter ${digest} is dropped, but was not prepared`);
+    if ([...this.#rows.values()].some(({ merged }) => merged === digest)) throw new Error(`adapter ${digest} is dropped under its rows`);
+    this.merged.delete(digest);
   }
 
   growRow(row: RowId, capacity: number, usedPositions: number): void {
@@ -130,7 +170,7 @@ export class FakeExecutor implements ModelExecutor {
     if (call.tokenIds.length === 0) throw new Error('an empty prefill');
     const lines = call.tokenIds.map((tokenId, index) => this.#advance(call.row, tokenId, call.startPosition + index));
     if (call.logits === 'all') this.#row(call.row).rewindsTo = call.startPosition + 1;
-    this.onWork('prefill', call.tokenIds.length);
+    this.onWork('prefill', call.tokenIds.length, this.#row(call.row).merged !== null);
     if (call.logits === 'none') return new Float32Array(0);
     return this.#concatenate(call.logits === 'all' ? lines : lines.slice(-1));
   }
@@ -138,10 +178,11 @@ export class FakeExecutor implements ModelExecutor {
   #decode(call: DecodeCall): Float32Array {
     if (call.rows.length === 0) throw new Error('an empty decode');
     if (new Set(call.rows.map(({ row }) => row)).size !== call.rows.length) throw new Error('a row twice in one decode');
-    this.onWork('decode', call.rows.length);
+    this.onWork('decode', call.rows.length, (call.merged ?? null) !== null);
     return this.#concatenate(
       call.rows.map(({ row, tokenId, position }) => {
         if (this.#row(row).capacity !== call.capacity) throw new Error(`row ${row} has another capacity than ${call.capacity}`);
+        if (this.#row(row).merged !== (call.merged ?? null)) throw new Error(`row ${row} is not computed by ${call.merged ?? 'the base'}`);
         return this.#advance(row, tokenId, position);
       }),
     );
@@ -164,6 +205,11 @@ export class FakeExecutor implements ModelExecutor {
     const logits = new Float32Array(lines.length * vocabularySize);
     lines.forEach((line, index) => logits.set(line, index * vocabularySize));
     return logits;
+  }
+
+  #requireWay(adapter: PackedAdapter | null, merged: Digest | null): void {
+    if (merged !== null && !this.merged.has(merged)) throw new Error(`adapter ${merged} is not merged`);
+    if (merged === null && adapter?.header.full !== undefined) throw new Error('an adapter with full weights has no side path');
   }
 
   #row(row: RowId): FakeRow {

@@ -24,6 +24,7 @@ export const TEST_LIMITS: EngineLimits = {
   kvCacheBytes: 16 * 4096,
   prefixCacheBytes: 16 * 1024,
   adapterHostBytes: 1 << 20,
+  mergedMax: 1,
 };
 
 /** Both ends of a channel. Messages are structured clones, delivered in order on a later turn of the event loop. */

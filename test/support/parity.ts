@@ -18,6 +18,28 @@ export async function disagreements(api: Api, model: string, answers: readonly E
   return found;
 }
 
+/**
+ * Exports an adapter as GGUF, uploads that under another name, and compares what it computes then. `notInGguf`: GGUF has no words for it, and the
+ * refusal must say these.
+ */
+export async function ggufDisagreements(
+  api: Api,
+  model: string,
+  answers: readonly ExpectedAnswer[],
+  notInGguf: RegExp | undefined,
+): Promise<readonly string[]> {
+  const gguf = await api.exportGguf(model);
+  if (!(gguf instanceof Uint8Array)) {
+    const isExpected = gguf.status === 422 && notInGguf?.test(gguf.text) === true;
+    return isExpected ? [] : [`${model}: export answers ${gguf.status} ${gguf.text}, expected ${String(notInGguf ?? 'a file')}`];
+  }
+  if (notInGguf !== undefined) return [`${model}: exports as GGUF, which has no words for it: ${String(notInGguf)}`];
+  const copy = `${model}-from-gguf`;
+  await api.uploadGguf(copy, gguf);
+  const compared = await Promise.all(answers.map(async (answer) => await logprobDisagreements(api, copy, answer)));
+  return compared.flat();
+}
+
 /** Scores the prompt with its continuation, as token ids, and compares every log probability and the ten best next tokens. */
 export async function logprobDisagreements(api: Api, model: string, expected: ExpectedAnswer): Promise<readonly string[]> {
   const { prompt_token_ids: promptIds, continuation_token_ids: continuationIds } = expected;

@@ -16,6 +16,7 @@ export interface ServerSettings {
   readonly maxContext?: string;
   readonly threadCount?: string;
   readonly adapterHostBytes?: string;
+  readonly mergedMax?: string;
   readonly trainerThreads?: string;
   readonly trainerCheckpointSteps?: string;
   readonly trainerAttempts?: string;

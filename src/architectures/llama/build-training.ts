@@ -17,6 +17,7 @@ import {
 import { checkContext, ropeConstants } from './build.ts';
 import type { LlamaConfig } from './config.ts';
 import { type AttentionInputs, buildDecoder, embeddingTable } from './decoder.ts';
+import { decoderWeights } from './decoder-weights.ts';
 import { HEAD_MODULE } from './linears.ts';
 import { HEAD_SITE } from './sites.ts';
 
@@ -87,6 +88,7 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext }: Training
   const normed = buildDecoder(emitter, config, inputIds, {
     attend: (scoped, inputs) => plainAttention(scoped, shared, inputs),
     keepsStatistics: true,
+    weights: decoderWeights(),
   });
   const supervised = graph.addInput('supervised', 'int64', ['supervised']);
   inverses.set(supervised, { op: 'Gather', indices: graph.addInput('supervised.inverse', 'int64', ['tokens']), missing: 'zero' });
@@ -165,7 +167,7 @@ function headOf(emitter: Emitter, config: LlamaConfig, hidden: Value, ids: Value
   const { vocabularySize, hiddenSize } = config;
   const site = { kind: 'head', group: HEAD_SITE, parts: [{ site: HEAD_SITE, outFeatures: vocabularySize }] } as const;
   if (config.tiedHead) {
-    const table = embeddingTable(emitter, config);
+    const table = embeddingTable(emitter, config, decoderWeights());
     const logits = emitter.emit('FusedMatMul', [hidden, table], { transB: int(1) }, { name: 'logits', site });
     return { logits, rows: emitter.emit('Gather', [table, ids], { axis: int(0) }, { name: 'target_rows' }) };
   }

@@ -1,14 +1,17 @@
 // The decoder for serving: attention over a cache that is input and output, logits of the asked positions only.
-import { checkpoint, constant, type Emitter, emitterAtEnd, Graph, int, transpose, type Value } from '../../graph/index.ts';
+import { constant, type Emitter, emitterAtEnd, Graph, int, transpose, type Value } from '../../graph/index.ts';
 import { type LlamaConfig, refuseModel } from './config.ts';
 import { type AttentionInputs, buildDecoder } from './decoder.ts';
-import { EMBEDDING_MODULE, HEAD_MODULE } from './linears.ts';
+import { addBias, type DecoderWeights, decoderWeights, headWeight } from './decoder-weights.ts';
+import { HEAD_MODULE } from './linears.ts';
 import { ropeTables } from './rope.ts';
 import { HEAD_SITE } from './sites.ts';
 
 export interface BuildOptions {
   /** Positions of the rope tables; at most the config's. */
   readonly maxContext: number;
+  /** Tensors that an adapter changed, see `decoderWeights`. */
+  readonly changed?: ReadonlySet<string>;
 }
 
 /** What every layer reads. */
@@ -28,7 +31,7 @@ interface Shared {
  * float32 [rows, kvHeads, capacity, headSize], bound to the same buffers as `present.N.key`, `present.N.value`.
  * Output `logits` float32 [rows, positions, vocabulary].
  */
-export function buildLlama(config: LlamaConfig, { maxContext }: BuildOptions): Graph {
+export function buildLlama(config: LlamaConfig, { maxContext, changed }: BuildOptions): Graph {
   checkContext(config, maxContext);
   const graph = new Graph('llama');
   const inputIds = graph.addInput('input_ids', 'int64', ['rows', 'tokens']);
@@ -42,12 +45,14 @@ export function buildLlama(config: LlamaConfig, { maxContext }: BuildOptions): G
     ...ropeConstants(graph, config, maxContext),
     window: config.slidingWindow !== null && config.slidingWindow < maxContext ? config.slidingWindow : null,
   };
+  const weights = decoderWeights(changed);
   const emitter = emitterAtEnd(graph);
   const normed = buildDecoder(emitter, config, inputIds, {
     attend: (scoped, inputs) => cachedAttention(scoped, shared, inputs),
     keepsStatistics: false,
+    weights,
   });
-  graph.addOutput(head(emitter.scope('head'), config, normed, logitsPositions), 'logits');
+  graph.addOutput(head(emitter.scope('head'), config, weights, normed, logitsPositions), 'logits');
   return graph;
 }
 
@@ -65,16 +70,16 @@ export function ropeConstants(graph: Graph, config: LlamaConfig, maxContext: num
 }
 
 /** Logits of the asked positions only: [rows, tokens, hidden] → [rows, positions, vocabulary]. */
-function head(emitter: Emitter, { vocabularySize, hiddenSize, tiedHead }: LlamaConfig, hidden: Value, positions: Value): Value {
+function head(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, hidden: Value, positions: Value): Value {
   const chosen = emitter.emit('GatherND', [hidden, positions], { batch_dims: int(1) });
-  const weight = checkpoint(`${tiedHead ? EMBEDDING_MODULE : HEAD_MODULE}.weight`, [vocabularySize, hiddenSize]);
-  const parts = [{ site: HEAD_SITE, outFeatures: vocabularySize }];
-  return emitter.emit(
+  const parts = [{ site: HEAD_SITE, outFeatures: config.vocabularySize }];
+  const product = emitter.emit(
     'MatMul',
-    [chosen, emitter.graph.initializer(transpose(weight))],
+    [chosen, emitter.graph.initializer(transpose(headWeight(config, weights)))],
     {},
     { site: { kind: 'head', group: HEAD_SITE, parts } },
   );
+  return weights.changed.has(`${HEAD_MODULE}.bias`) ? addBias(emitter, weights, HEAD_MODULE, product, config.vocabularySize) : product;
 }
 
 function cachedAttention(

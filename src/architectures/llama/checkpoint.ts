@@ -31,6 +31,18 @@ export function llamaCheckpointTensors(config: LlamaConfig): readonly Checkpoint
   ];
 }
 
+const CHANGED = 'changed/';
+
+/** The name under which a graph reads a tensor that an adapter changed; it is in no checkpoint. */
+export function changedTensor(name: string): string {
+  return `${CHANGED}${name}`;
+}
+
+/** What `changedTensor` was given; null: the name of a tensor of the base. */
+export function originalTensor(name: string): string | null {
+  return name.startsWith(CHANGED) ? name.slice(CHANGED.length) : null;
+}
+
 function layerTensors(config: LlamaConfig, layer: number): readonly CheckpointTensor[] {
   const norms = LAYER_NORMS.map(({ module, gguf }) => ({
     name: `${layerModule(layer, module)}.weight`,

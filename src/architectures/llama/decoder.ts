@@ -1,7 +1,8 @@
 // The llama decoder as a graph, written once and plainly: one node an operation of the paper. Serving and training differ in how attention is
 // computed and in which tokens reach the head; they hand that in.
-import { checkpoint, type Emitter, float, int, transpose, type Value } from '../../graph/index.ts';
+import { type Emitter, float, int, transpose, type Value } from '../../graph/index.ts';
 import type { LlamaConfig } from './config.ts';
+import { addBias, type DecoderWeights } from './decoder-weights.ts';
 import {
   EMBEDDING_MODULE,
   FINAL_NORM_MODULE,
@@ -25,25 +26,26 @@ export interface DecoderParts {
   readonly attend: (emitter: Emitter, inputs: AttentionInputs) => Value;
   /** Norms also give 1 / rms(x), which their gradient reads. */
   readonly keepsStatistics: boolean;
+  readonly weights: DecoderWeights;
 }
 
 /** Token ids int64 of any shape → normed hidden states, [..., hidden]. */
 export function buildDecoder(emitter: Emitter, config: LlamaConfig, inputIds: Value, parts: DecoderParts): Value {
-  let hidden = embedding(emitter.scope('embed'), config, inputIds);
+  let hidden = embedding(emitter.scope('embed'), config, parts.weights, inputIds);
   for (let layer = 0; layer < config.layerCount; layer++)
     hidden = decoderLayer(emitter.scope(`layers.${layer}`), config, parts, layer, hidden);
   return norm(emitter.scope('final_norm'), config, parts, FINAL_NORM_MODULE, hidden);
 }
 
-function embedding(emitter: Emitter, config: LlamaConfig, inputIds: Value): Value {
+function embedding(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, inputIds: Value): Value {
   const parts = [{ site: EMBEDDING_SITE, outFeatures: config.hiddenSize }];
   const site = { kind: 'embedding', group: EMBEDDING_SITE, parts } as const;
-  return emitter.emit('Gather', [embeddingTable(emitter, config), inputIds], { axis: int(0) }, { site });
+  return emitter.emit('Gather', [embeddingTable(emitter, config, weights), inputIds], { axis: int(0) }, { site });
 }
 
 /** [vocabulary, hidden] */
-export function embeddingTable({ graph }: Emitter, { vocabularySize, hiddenSize }: LlamaConfig): Value {
-  return graph.initializer(checkpoint(`${EMBEDDING_MODULE}.weight`, [vocabularySize, hiddenSize]));
+export function embeddingTable({ graph }: Emitter, { vocabularySize, hiddenSize }: LlamaConfig, weights: DecoderWeights): Value {
+  return graph.initializer(weights.read(`${EMBEDDING_MODULE}.weight`, [vocabularySize, hiddenSize]));
 }
 
 function decoderLayer(emitter: Emitter, config: LlamaConfig, parts: DecoderParts, layer: number, hidden: Value): Value {
@@ -59,14 +61,15 @@ function decoderLayer(emitter: Emitter, config: LlamaConfig, parts: DecoderParts
   const transformed = mlp(
     emitter.scope('mlp'),
     config,
+    parts.weights,
     layer,
     norm(emitter.scope('mlp_norm'), config, parts, layerModule(layer, mlpNorm.module), middle),
   );
   return emitter.emit('Add', [middle, transformed], {}, { name: 'mlp_residual' });
 }
 
-function norm(emitter: Emitter, config: LlamaConfig, { keepsStatistics }: DecoderParts, module: string, x: Value): Value {
-  const scale = emitter.graph.initializer(checkpoint(`${module}.weight`, [config.hiddenSize]));
+function norm(emitter: Emitter, config: LlamaConfig, { keepsStatistics, weights }: DecoderParts, module: string, x: Value): Value {
+  const scale = emitter.graph.initializer(weights.read(`${module}.weight`, [config.hiddenSize]));
   const [normed] = emitter.emitAll(
     'SimplifiedLayerNormalization',
     [x, scale],
@@ -77,31 +80,29 @@ function norm(emitter: Emitter, config: LlamaConfig, { keepsStatistics }: Decode
   return normed;
 }
 
-function attention(emitter: Emitter, config: LlamaConfig, { attend }: DecoderParts, layer: number, x: Value): Value {
-  const [query, key, value] = (['q', 'k', 'v'] as const).map((name) => linear(emitter, config, layer, name, x));
+function attention(emitter: Emitter, config: LlamaConfig, { attend, weights }: DecoderParts, layer: number, x: Value): Value {
+  const [query, key, value] = (['q', 'k', 'v'] as const).map((name) => linear(emitter, config, weights, layer, name, x));
   if (!query || !key || !value) throw new Error('attention lost an input');
-  return linear(emitter, config, layer, 'o', attend(emitter, { layer, query, key, value }));
+  return linear(emitter, config, weights, layer, 'o', attend(emitter, { layer, query, key, value }));
 }
 
 /** down(silu(gate(x)) * up(x)), SwiGLU (Shazeer 2020). */
-function mlp(emitter: Emitter, config: LlamaConfig, layer: number, x: Value): Value {
-  const gate = linear(emitter, config, layer, 'gate', x);
-  const up = linear(emitter, config, layer, 'up', x);
+function mlp(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, layer: number, x: Value): Value {
+  const gate = linear(emitter, config, weights, layer, 'gate', x);
+  const up = linear(emitter, config, weights, layer, 'up', x);
   const silu = emitter.emit('Mul', [gate, emitter.emit('Sigmoid', [gate])], {}, { name: 'silu' });
-  return linear(emitter, config, layer, 'down', emitter.emit('Mul', [silu, up], {}, { name: 'gated' }));
+  return linear(emitter, config, weights, layer, 'down', emitter.emit('Mul', [silu, up], {}, { name: 'gated' }));
 }
 
 /** x W^T + bias, marked as the site of adapters. */
-function linear(emitter: Emitter, config: LlamaConfig, layer: number, name: LinearName, x: Value): Value {
+function linear(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, layer: number, name: LinearName, x: Value): Value {
   const { module, group, inFeatures, outFeatures, hasBias } = linearNamed(config, name);
+  const path = layerModule(layer, module);
   const scoped = emitter.scope(name);
-  const { graph } = emitter;
-  const weight = graph.initializer(transpose(checkpoint(`${layerModule(layer, module)}.weight`, [outFeatures, inFeatures])));
+  const weight = emitter.graph.initializer(transpose(weights.read(`${path}.weight`, [outFeatures, inFeatures])));
   const parts = [{ site: linearSiteId(layer, name), outFeatures }];
   const product = scoped.emit('MatMul', [x, weight], {}, { site: { kind: 'linear', group: linearSiteId(layer, group), parts } });
-  return hasBias
-    ? scoped.emit('Add', [product, graph.initializer(checkpoint(`${layerModule(layer, module)}.bias`, [outFeatures]))])
-    : product;
+  return hasBias || weights.changed.has(`${path}.bias`) ? addBias(scoped, weights, path, product, outFeatures) : product;
 }
 
 function linearNamed(config: LlamaConfig, name: LinearName): LayerLinear {

@@ -22,6 +22,7 @@ export function adaptersRollbackCommand(context: CommandContext): Command {
         `adapter "${name}" has no version before ${active ?? 'its first activation'}; see "adapters list ${name}"`,
       );
     }
-    print(context, options, await activateVersion(client, name, previous, etag), () => [`${name} serves version ${previous} again`]);
+    const pointer = { version: previous, canary: null };
+    print(context, options, await activateVersion(client, name, pointer, etag), () => [`${name} serves version ${previous} again`]);
   });
 }

@@ -40,9 +40,14 @@ export async function readVersions(client: ServerClient, name: string): Promise<
   return numbers.toSorted((a, b) => a - b);
 }
 
-/** Points the name at a version unless someone else moved it since `etag` was read. */
-export async function activateVersion(client: ServerClient, name: string, version: number, etag: string): Promise<unknown> {
-  return await client.json(adminPath(name, 'active'), { method: 'PUT', body: { version }, headers: { 'if-match': etag } });
+export interface PointerWish {
+  readonly version: number;
+  readonly canary: { readonly version: number; readonly share: number } | null;
+}
+
+/** Points the name at a version, and a share of its requests at a canary, unless someone else moved it since `etag` was read. */
+export async function activateVersion(client: ServerClient, name: string, wish: PointerWish, etag: string): Promise<unknown> {
+  return await client.json(adminPath(name, 'active'), { method: 'PUT', body: { ...wish }, headers: { 'if-match': etag } });
 }
 
 export function parseVersion(text: string): number {

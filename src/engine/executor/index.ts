@@ -1,2 +1,3 @@
+export { MergedForms } from './merged-forms.ts';
 export { createOrtExecutor, type OrtExecutorOptions } from './ort-executor.ts';
 export { createPackedSource } from './packed-source.ts';

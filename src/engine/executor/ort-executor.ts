@@ -1,9 +1,12 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
+import type { Digest } from '../../core/index.ts';
 import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { KvBlocks } from './kv-blocks.ts';
+import type { MergedForms } from './merged-forms.ts';
+import { MergedSessions } from './merged-sessions.ts';
 import { RowGroup } from './row-group.ts';
 import { SessionTable } from './session-table.ts';
 
@@ -30,8 +33,16 @@ export interface OrtExecutorOptions {
   /** Rows that may live at the same time. */
   readonly maxRows: number;
   readonly maxContext: number;
+  /** Where merged forms of adapters come from; absent: none is merged. */
+  readonly mergedForms?: MergedForms;
   /** Path of another ONNX Runtime library. */
   readonly libraryPath?: string;
+}
+
+/** Rows of a group share calls: they have one capacity, and one session of a merged adapter or those of the base. */
+interface GroupKey {
+  readonly capacity: number;
+  readonly merged: Digest | null;
 }
 
 /** @throws Error when the library or a graph cannot be loaded. */
@@ -44,8 +55,9 @@ class OrtExecutor implements ModelExecutor {
   readonly #options: OrtExecutorOptions;
   readonly #environment: OrtEnvironment;
   readonly #sessions: SessionTable;
-  readonly #groups = new Map<number, RowGroup>();
-  readonly #capacityOf = new Map<RowId, number>();
+  readonly #merged: MergedSessions;
+  readonly #groups = new Map<string, RowGroup>();
+  readonly #keyOf = new Map<RowId, GroupKey>();
   readonly #blocks = new KvBlocks();
   readonly #logits: HostMemory;
   /** Lines of a decode call whose rows lie in other lanes than the call names them. */
@@ -64,6 +76,7 @@ class OrtExecutor implements ModelExecutor {
     };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
+    this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);
     this.#sessions.session('none', DECODE_TOKENS);
@@ -71,19 +84,27 @@ class OrtExecutor implements ModelExecutor {
     this.#sessions.releasePages();
   }
 
-  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null): void {
-    this.#group(capacity).add(row, adapter);
-    this.#capacityOf.set(row, capacity);
+  addRow(row: RowId, capacity: number, adapter: PackedAdapter | null, merged: Digest | null = null): void {
+    const key = { capacity, merged };
+    this.#group(key).add(row, merged === null ? adapter : null);
+    this.#keyOf.set(row, key);
   }
 
   growRow(row: RowId, capacity: number, usedPositions: number): void {
-    this.#group(capacity).adopt(row, this.#groupOf(row), usedPositions);
-    this.#capacityOf.set(row, capacity);
+    const key = { ...this.#key(row), capacity };
+    this.#group(key).adopt(row, this.#groupOf(row), usedPositions);
+    this.#keyOf.set(row, key);
+  }
+
+  moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void {
+    const key = { ...this.#key(row), merged };
+    this.#group(key).adopt(row, this.#groupOf(row), usedPositions, merged === null ? adapter : null);
+    this.#keyOf.set(row, key);
   }
 
   removeRow(row: RowId): void {
     this.#groupOf(row).remove(row);
-    this.#capacityOf.delete(row);
+    this.#keyOf.delete(row);
   }
 
   saveBlock(row: RowId, startPosition: number, slot: number): void {
@@ -111,6 +132,26 @@ class OrtExecutor implements ModelExecutor {
     return true;
   }
 
+  async prepareMerged(digest: Digest): Promise<void> {
+    await this.#merged.prepare(digest);
+  }
+
+  async loadMerged(digest: Digest): Promise<number> {
+    const bytes = await this.#merged.load(digest);
+    this.#sessions.releasePages();
+    return bytes;
+  }
+
+  dropMerged(digest: Digest): void {
+    const ofAdapter = [...this.#groups].filter(([name]) => name.endsWith(`:${digest}`));
+    if (ofAdapter.some(([, group]) => !group.isEmpty)) throw new Error(`rows are still computed by the merged adapter ${digest}`);
+    for (const [name, group] of ofAdapter) {
+      group.dispose();
+      this.#groups.delete(name);
+    }
+    this.#merged.drop(digest);
+  }
+
   liveHandles(): number {
     return liveHandleCount();
   }
@@ -119,10 +160,12 @@ class OrtExecutor implements ModelExecutor {
     for (const group of this.#groups.values()) group.dispose();
     this.#groups.clear();
     this.#blocks.dispose();
-    this.#sessions.dispose();
     this.#logits.dispose();
     this.#ordered.dispose();
-    this.#environment.dispose();
+    this.#merged.dispose(() => {
+      this.#sessions.dispose();
+      this.#environment.dispose();
+    });
   }
 
   #prefill(call: PrefillCall): Float32Array {
@@ -135,7 +178,10 @@ class OrtExecutor implements ModelExecutor {
   #decode(call: DecodeCall): Float32Array {
     const { vocabularySize } = this.shape;
     let logits: Float32Array = new Float32Array(0);
-    const lanes = this.#group(call.capacity).decode(call.rows, (count) => (logits = this.#logitsFor(count)));
+    const lanes = this.#group({ capacity: call.capacity, merged: call.merged ?? null }).decode(
+      call.rows,
+      (count) => (logits = this.#logitsFor(count)),
+    );
     if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
     const ordered = new Float32Array(this.#ordered.buffer, 0, lanes.length * vocabularySize);
     lanes.forEach((lane, index) =>
@@ -148,19 +194,26 @@ class OrtExecutor implements ModelExecutor {
     return new Float32Array(this.#logits.buffer, 0, lineCount * this.shape.vocabularySize);
   }
 
-  #group(capacity: number): RowGroup {
-    const known = this.#groups.get(capacity);
+  #group({ capacity, merged }: GroupKey): RowGroup {
+    const name = `${capacity}:${merged ?? ''}`;
+    const known = this.#groups.get(name);
     if (known) return known;
     const { model, maxRows } = this.#options;
-    const group = new RowGroup({ environment: this.#environment, model, sessions: this.#sessions, capacity, laneCount: maxRows });
-    this.#groups.set(capacity, group);
+    const chosen = merged === null ? null : this.#merged.session(merged);
+    const sessions = chosen === null ? this.#sessions : { session: () => chosen };
+    const group = new RowGroup({ environment: this.#environment, model, sessions, capacity, laneCount: maxRows });
+    this.#groups.set(name, group);
     return group;
   }
 
+  #key(row: RowId): GroupKey {
+    const key = this.#keyOf.get(row);
+    if (key === undefined) throw new Error(`row ${row} does not exist`);
+    return key;
+  }
+
   #groupOf(row: RowId): RowGroup {
-    const capacity = this.#capacityOf.get(row);
-    if (capacity === undefined) throw new Error(`row ${row} does not exist`);
-    return this.#group(capacity);
+    return this.#group(this.#key(row));
   }
 }
 

@@ -12,7 +12,7 @@ import type { SessionTable } from './session-table.ts';
 export interface RowGroupOptions {
   readonly environment: OrtEnvironment;
   readonly model: CompiledModel;
-  readonly sessions: SessionTable;
+  readonly sessions: Pick<SessionTable, 'session'>;
   readonly capacity: number;
   readonly laneCount: number;
 }
@@ -53,10 +53,10 @@ export class RowGroup implements Disposable {
     this.#trim(lane);
   }
 
-  /** Moves a row here from another group with its first positions and its adapter. */
-  adopt(row: RowId, from: RowGroup, positions: number): void {
+  /** Moves a row here from another group with its first positions and its adapter, or another in its place. */
+  adopt(row: RowId, from: RowGroup, positions: number, adapter = from.#adapters.adapter(from.#lane(row))): void {
     const lane = from.#lane(row);
-    this.add(row, from.#adapters.adapter(lane));
+    this.add(row, adapter);
     const target = this.#lane(row);
     from.#kv.copyLane(lane, this.#kv, target, positions);
     this.#lengths[target] = positions;
@@ -107,6 +107,10 @@ export class RowGroup implements Disposable {
     });
     this.#bind(0, count, 1).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(count) }, logitsFor(count));
     return lanes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#laneOf.size === 0;
   }
 
   dispose(): void {

@@ -1,6 +1,13 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
-import type { CompiledGraph, CompiledModel, GraphProfile, Precision } from '../../models/index.ts';
-import { createSession, mapWeights, type OrtEnvironment, type Session, type SharedWeights } from '../../runtime/index.ts';
+import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, Precision } from '../../models/index.ts';
+import {
+  createSession,
+  createSessionApart,
+  mapWeights,
+  type OrtEnvironment,
+  type Session,
+  type SharedWeights,
+} from '../../runtime/index.ts';
 
 export interface ChosenSession {
   readonly precision: Precision;
@@ -38,6 +45,16 @@ export class SessionTable implements Disposable {
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
     return chosen;
+  }
+
+  /**
+   * A session of its own over a merged form of the decode model, made on another thread; the caller owns it. @throws Error when it cannot
+   * be made.
+   */
+  async createMerged({ graphPath, sharedNames }: MergedForm): Promise<ChosenSession> {
+    const weights = { shared: this.#weightsOf(this.#model), names: sharedNames };
+    const session = await createSessionApart(this.#environment, graphPath, { weights });
+    return { precision: this.#model.precision, graph: { path: graphPath, weightNames: sharedNames, loraGroups: [] }, session };
   }
 
   isLoaded(profile: GraphProfile, tokenCount: number): boolean {

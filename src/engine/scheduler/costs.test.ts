@@ -26,8 +26,8 @@ describe('measured costs', () => {
 
   it('let a single pause count as no more than twice the estimate', () => {
     const costs = createCosts();
-    recordDecode(costs, 512, 10);
-    recordDecode(costs, 512, 5000);
-    expect(costs.decodeMs.get(512)).toBeCloseTo(13);
+    recordDecode(costs, '512', 10);
+    recordDecode(costs, '512', 5000);
+    expect(costs.decodeMs.get('512')).toBeCloseTo(13);
   });
 });

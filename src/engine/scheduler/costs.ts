@@ -4,8 +4,8 @@
 export const CHUNK_STEP = 4;
 
 export interface CallCosts {
-  /** Capacity → one decode call. */
-  readonly decodeMs: Map<number, number>;
+  /** Lane → one decode call. */
+  readonly decodeMs: Map<string, number>;
   /** Size class and position class → one prompt token. Larger chunks are cheaper a token, later positions dearer. */
   readonly prefillMsPerToken: Map<string, number>;
   /**
@@ -15,6 +15,8 @@ export interface CallCosts {
   slowdown: number;
   /** Copying an adapter into a row. */
   joinMs: number;
+  /** Moving a row to or from a merged adapter. */
+  moveMs: number;
 }
 
 /** Weight of the newest measurement. */
@@ -27,11 +29,11 @@ const OUTLIER_FACTOR = 2;
 const FIRST_POSITIONS = 512;
 
 export function createCosts(): CallCosts {
-  return { decodeMs: new Map(), prefillMsPerToken: new Map(), slowdown: 1, joinMs: 0 };
+  return { decodeMs: new Map(), prefillMsPerToken: new Map(), slowdown: 1, joinMs: 0, moveMs: 0 };
 }
 
-export function recordDecode(costs: CallCosts, capacity: number, ms: number): void {
-  costs.decodeMs.set(capacity, blend(costs.decodeMs.get(capacity), ms, NEWEST_SHARE));
+export function recordDecode(costs: CallCosts, lane: string, ms: number): void {
+  costs.decodeMs.set(lane, blend(costs.decodeMs.get(lane), ms, NEWEST_SHARE));
 }
 
 export function recordPrefill(costs: CallCosts, tokenCount: number, position: number, ms: number): void {
@@ -43,6 +45,10 @@ export function recordPrefill(costs: CallCosts, tokenCount: number, position: nu
 
 export function recordJoin(costs: CallCosts, ms: number): void {
   costs.joinMs = blend(costs.joinMs === 0 ? undefined : costs.joinMs, ms, NEWEST_SHARE);
+}
+
+export function recordMove(costs: CallCosts, ms: number): void {
+  costs.moveMs = blend(costs.moveMs === 0 ? undefined : costs.moveMs, ms, NEWEST_SHARE);
 }
 
 /**

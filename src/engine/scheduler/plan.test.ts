@@ -1,12 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { fakeAdapter } from '../../../test/support/fake-adapters.ts';
 import { createCosts, recordPrefill } from './costs.ts';
 import { afterAction, afterDecode } from './interlude.ts';
-import { planCall, type Pace, type RowView } from './plan.ts';
+import { laneOf, planCall, type Pace, type RowView } from './plan.ts';
 
 const row = (id: number, changes: Partial<RowView> = {}): RowView => ({
   id,
   capacity: 512,
+  merged: null,
   cachedPositions: 10,
   prefillTarget: 10,
   lastPrefillStep: -1,
@@ -71,8 +73,16 @@ describe('planning a call', () => {
   });
 
   it('decodes all rows of one capacity together', () => {
-    const plan = planCall([row(1), row(2, { capacity: 2048 }), row(3)], new Map([[2048, 5]]), pace(10));
-    expect(plan).toEqual({ kind: 'decode', capacity: 512, rows: [1, 3] });
+    const plan = planCall([row(1), row(2, { capacity: 2048 }), row(3)], new Map([['2048', 5]]), pace(10));
+    expect(plan).toEqual({ kind: 'decode', capacity: 512, merged: null, rows: [1, 3] });
+  });
+
+  it('decodes the rows of a merged adapter in a call of their own, in turns with the others', () => {
+    const { digest } = fakeAdapter(1);
+    const rows = [row(1), row(2, { merged: digest }), row(3, { merged: digest })];
+    const own = { kind: 'decode', capacity: 512, merged: digest, rows: [2, 3] };
+    expect(planCall(rows, new Map([['512', 5]]), pace(10))).toEqual(own);
+    expect(planCall(rows, new Map([[laneOf({ capacity: 512, merged: digest }), 6]]), pace(10))).toMatchObject({ merged: null, rows: [1] });
   });
 
   it('lets prefilling rows take turns', () => {
@@ -90,18 +100,19 @@ describe('planning a call', () => {
   });
 
   it('runs every decode lane once before any of them runs again', () => {
-    const rows = fc.array(fc.constantFrom(512, 2048, 8192), { minLength: 1, maxLength: 12 });
+    const lane = fc.tuple(fc.constantFrom(512, 2048, 8192), fc.constantFrom(null, fakeAdapter(1).digest));
+    const rows = fc.array(lane, { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(rows, (capacities) => {
-        const views = capacities.map((capacity, id) => row(id, { capacity }));
-        const laneCount = new Set(capacities).size;
-        const turns = new Map<number, number>();
-        const history: number[] = [];
+        const views = capacities.map(([capacity, merged], id) => row(id, { capacity, merged }));
+        const laneCount = new Set(views.map(laneOf)).size;
+        const turns = new Map<string, number>();
+        const history: string[] = [];
         for (let step = 0; step < 3 * laneCount; step += 1) {
           const plan = planCall(views, turns, pace(10));
           if (plan?.kind !== 'decode') throw new Error('no decode call');
-          turns.set(plan.capacity, step);
-          history.push(plan.capacity);
+          turns.set(laneOf(plan), step);
+          history.push(laneOf(plan));
         }
         for (let start = 0; start < history.length; start += laneCount)
           expect(new Set(history.slice(start, start + laneCount)).size).toBe(laneCount);

@@ -1,5 +1,7 @@
 // Which session call runs next. A pure policy: rows, the lanes' history and measured costs in, one call plan out.
-// Prompts are read between decode calls as far as the interlude has time; decode batches of different capacities, the lanes, take turns.
+// Prompts are read between decode calls as far as the interlude has time; decode batches of different capacities and of merged adapters, the
+// lanes, take turns.
+import type { Digest } from '../../core/index.ts';
 import type { RowId } from '../ports.ts';
 import type { CallCosts } from './costs.ts';
 import { chunkFor, remainingMs, type Interlude, type RowCounts } from './interlude.ts';
@@ -7,6 +9,8 @@ import { chunkFor, remainingMs, type Interlude, type RowCounts } from './interlu
 export interface RowView {
   readonly id: RowId;
   readonly capacity: number;
+  /** The merged adapter that computes the row; null: the base's session. */
+  readonly merged: Digest | null;
   /** Positions already in the KV cache. */
   readonly cachedPositions: number;
   /** Positions that must be in the cache before the row decodes. */
@@ -23,10 +27,17 @@ export interface RowView {
 
 export type CallPlan =
   | { readonly kind: 'prefill'; readonly row: RowId; readonly tokenCount: number }
-  | { readonly kind: 'decode'; readonly capacity: number; readonly rows: readonly RowId[] };
+  | { readonly kind: 'decode'; readonly capacity: number; readonly merged: Digest | null; readonly rows: readonly RowId[] };
 
-/** Capacity of a decode batch → step in which it last ran. */
-export type LaneTurns = ReadonlyMap<number, number>;
+/** Rows of one lane share decode calls. */
+export type LaneName = string;
+
+export function laneOf({ capacity, merged }: { readonly capacity: number; readonly merged: Digest | null }): LaneName {
+  return merged === null ? String(capacity) : `${capacity} ${merged}`;
+}
+
+/** Lane → step in which it last ran. */
+export type LaneTurns = ReadonlyMap<LaneName, number>;
 
 export interface Pace {
   readonly costs: CallCosts;
@@ -41,10 +52,12 @@ export function planCall(rows: readonly RowView[], turns: LaneTurns, pace: Pace)
   const prefill = planPrefill(rows, pace);
   if (prefill !== null) return prefill;
   const decoding = rows.filter((row) => !isPrefilling(row));
-  const lanes = [...new Set(decoding.map((row) => row.capacity))];
-  const lane = leastRecent(lanes, (candidate) => turns.get(candidate) ?? -1);
-  if (lane === null) return null;
-  return { kind: 'decode', capacity: lane, rows: decoding.filter((row) => row.capacity === lane).map((row) => row.id) };
+  const lanes = new Map(decoding.map((row) => [laneOf(row), row]));
+  const lane = leastRecent([...lanes.keys()], (candidate) => turns.get(candidate) ?? -1);
+  const first = lane === null ? undefined : lanes.get(lane);
+  if (first === undefined) return null;
+  const { capacity, merged } = first;
+  return { kind: 'decode', capacity, merged, rows: decoding.filter((row) => laneOf(row) === lane).map((row) => row.id) };
 }
 
 export function countRows(rows: readonly Pick<RowView, 'cachedPositions' | 'prefillTarget'>[], waitingCount: number): RowCounts {

@@ -137,6 +137,24 @@ export function recipeKey(recipe: WeightRecipe): string {
   }
 }
 
+/** Tensors of the checkpoint that the recipe reads. */
+export function recipeTensors(recipe: WeightRecipe): readonly string[] {
+  switch (recipe.kind) {
+    case 'checkpoint':
+      return [recipe.tensor];
+    case 'concat':
+      return recipe.parts.flatMap(recipeTensors);
+    case 'product':
+      return [...recipeTensors(recipe.of), ...recipeTensors(recipe.factors)];
+    case 'transpose':
+    case 'quantised':
+    case 'rowQuantised':
+      return recipeTensors(recipe.of);
+    case 'values':
+      return [];
+  }
+}
+
 function matrixShape(recipe: WeightRecipe): readonly [number, number] {
   const shape = recipeShape(recipe);
   const [rows, columns] = shape;

@@ -157,6 +157,16 @@ function unary(op: 'Neg' | 'Log' | 'Sqrt', types: readonly ElementType[] = ['flo
   return { op, domain: '', inputs: ['x'], outputs: ['y'], attributes: {}, infer: (context) => [input(context, 0, ...types)] };
 }
 
+/** x * sigmoid(alpha x) in one pass. */
+const quickGelu: OpSchema = {
+  op: 'QuickGelu',
+  domain: 'com.microsoft',
+  inputs: ['x'],
+  outputs: ['y'],
+  attributes: { alpha: required('float') },
+  infer: (context) => [input(context, 0, 'float32')],
+};
+
 const less: OpSchema = {
   op: 'Less',
   domain: '',
@@ -191,6 +201,7 @@ export const trainingOps: readonly OpSchema[] = [
   unary('Log'),
   unary('Neg'),
   pad,
+  quickGelu,
   reduceLogSumExp,
   rotaryEmbedding,
   shapeOp,

@@ -10,7 +10,8 @@ import type { Pass } from './pass.ts';
 /** Activations are quantised to int8 block by block inside the kernel. */
 const INT8_ACTIVATIONS = 4;
 
-export function quantiseLinears(bits: 8 | 4): Pass {
+/** Linears of the `wide` groups take 8 bits in any case. */
+export function quantiseLinears(bits: 8 | 4, wide: ReadonlySet<string> = new Set()): Pass {
   return {
     name: `quantise-linears-${bits}`,
     run(graph) {
@@ -24,7 +25,7 @@ export function quantiseLinears(bits: 8 | 4): Pass {
           counts.keptFloat32++;
           continue;
         }
-        const nodeBits = site.kind === 'linear' ? bits : 8;
+        const nodeBits = site.kind === 'linear' && !wide.has(site.group) ? bits : 8;
         replace(graph, node, site, { weight, bits: nodeBits, blockSums });
         counts[`bits${nodeBits}`]++;
       }

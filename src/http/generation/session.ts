@@ -95,14 +95,14 @@ export class GenerationSession {
   }
 }
 
-/** Pins the version behind a reference (null: the base). @throws AppError `adapter_not_found`. */
+/** Pins the version behind a reference (null: the base), which may be a canary by the split key. @throws AppError `adapter_not_found`. */
 export function openSession(
   services: AppServices,
-  tenant: TenantId,
-  reference: string | null,
+  { tenant, reference }: { readonly tenant: TenantId; readonly reference: string | null },
   observer: SessionObserver,
+  splitKey: string,
 ): GenerationSession {
-  const lease = reference === null ? null : services.adapters.lease(tenant, reference);
+  const lease = reference === null ? null : services.adapters.lease(tenant, reference, splitKey);
   return new GenerationSession(lease, observer);
 }
 

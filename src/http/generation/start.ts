@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify';
 import type { TenantId } from '../../core/index.ts';
 import type { Metrics } from '../plugins/metrics.ts';
 import type { AppServices } from '../services.ts';
+import { splitKeyOf } from './split-key.ts';
 import { openSession, submitAll, type GenerationSession, type GenerationSpec } from './session.ts';
 
 export interface GenerationCall {
@@ -21,7 +22,7 @@ export interface GenerationCall {
  */
 export function startGeneration(call: GenerationCall, buildSpec: () => GenerationSpec): GenerationSession {
   const { services, reply } = call;
-  const session = openSession(services, call.tenant, call.reference, call.metrics.observeSession());
+  const session = openSession(services, call, call.metrics.observeSession(), splitKeyOf(reply.request));
   try {
     submitAll(services, session, call.tenant, buildSpec());
   } catch (error) {

@@ -45,6 +45,8 @@ export const ACCESS_TABLE: readonly AccessRow[] = [
   row('GET', '/v1/adapters/:name/inspect', 'inference'),
   row('GET', '/v1/adapters/:name/compare/:other', 'inference'),
   row('PUT', '/v1/adapters/:name', 'admin'),
+  row('POST', '/v1/load_lora_adapter', 'admin'),
+  row('POST', '/v1/unload_lora_adapter', 'admin'),
   row('DELETE', '/v1/adapters/:name', 'admin'),
   row('DELETE', '/v1/adapters/:name/versions/:version', 'admin'),
 

@@ -3,8 +3,10 @@ import type Database from 'better-sqlite3';
 import type { AdapterName, TenantId } from '../../core/index.ts';
 import type { AdapterRow, AdapterVersionRow } from '../ports.ts';
 
-export interface StoredAdapter extends Omit<AdapterRow, 'pinned'> {
+export interface StoredAdapter extends Omit<AdapterRow, 'pinned' | 'canary'> {
   readonly pinned: 0 | 1;
+  readonly canaryVersion: number | null;
+  readonly canaryShare: number | null;
 }
 
 /** Lists are JSON text. */
@@ -23,7 +25,8 @@ interface VersionKey extends AdapterKey {
 }
 
 const ADAPTER = `
-  SELECT tenant, name, active_version AS activeVersion, generation, next_version AS nextVersion, pinned, mode, versionCount
+  SELECT tenant, name, active_version AS activeVersion, canary_version AS canaryVersion, canary_share AS canaryShare, generation,
+    next_version AS nextVersion, pinned, mode, versionCount
   FROM (SELECT a.*, (SELECT count(*) FROM adapter_versions v WHERE v.tenant = a.tenant AND v.name = a.name) AS versionCount FROM adapters a)
   WHERE versionCount > 0 AND tenant = @tenant`;
 
@@ -43,6 +46,9 @@ const REFERENCES = `
 
 const THIS_ADAPTER = 'tenant = @tenant AND name = @name';
 
+/** Part of a SET: another generation, without a canary. */
+const NO_CANARY = 'canary_version = NULL, canary_share = NULL, generation = generation + 1';
+
 export type AdapterStatements = ReturnType<typeof adapterStatements>;
 
 export function adapterStatements(database: Database.Database) {
@@ -52,11 +58,24 @@ export function adapterStatements(database: Database.Database) {
 function queries(database: Database.Database) {
   return {
     selectAdapter: database.prepare<[AdapterKey], StoredAdapter>(`${ADAPTER} AND name = @name`),
-    selectAdapters: database.prepare<[{ tenant: TenantId }], StoredAdapter>(`${ADAPTER} ORDER BY name`),
-    selectActiveVersions: database.prepare<[{ tenant: TenantId }], StoredVersion>(
+    /** A negative limit is none. */
+    selectAdapters: database.prepare<[{ tenant: TenantId; after: string; limit: number }], StoredAdapter>(
+      `${ADAPTER} AND name > @after ORDER BY name LIMIT @limit`,
+    ),
+    selectActiveVersions: database.prepare<[{ tenant: TenantId; after: string; through: string | null }], StoredVersion>(
       `SELECT ${VERSION_COLUMNS} FROM adapters a
        JOIN adapter_versions v ON v.tenant = a.tenant AND v.name = a.name AND v.version = a.active_version
-       WHERE a.tenant = @tenant ORDER BY v.name`,
+       WHERE a.tenant = @tenant AND a.name > @after AND (@through IS NULL OR a.name <= @through) ORDER BY a.name`,
+    ),
+    selectPinnedVersions: database.prepare<[], StoredVersion>(
+      `SELECT ${VERSION_COLUMNS} FROM adapters a
+       JOIN adapter_versions v ON v.tenant = a.tenant AND v.name = a.name AND v.version IN (a.active_version, a.canary_version)
+       WHERE a.pinned = 1 ORDER BY a.tenant, a.name, v.version`,
+    ),
+    selectPlacedVersions: database.prepare<[], StoredVersion & { readonly mode: 'side' | 'merged' }>(
+      `SELECT ${VERSION_COLUMNS}, a.mode FROM adapters a
+       JOIN adapter_versions v ON v.tenant = a.tenant AND v.name = a.name AND v.version IN (a.active_version, a.canary_version)
+       WHERE a.mode <> 'auto' ORDER BY a.tenant, a.name, v.version`,
     ),
     selectVersion: database.prepare<[VersionKey], StoredVersion>(
       `SELECT ${VERSION_COLUMNS} FROM adapter_versions v WHERE ${THIS_ADAPTER} AND version = @version`,
@@ -83,18 +102,22 @@ function changes(database: Database.Database) {
       `INSERT INTO adapter_files (tenant, name, version, file_name, digest, bytes)
        VALUES (@tenant, @name, @version, @fileName, @digest, @bytes)`,
     ),
-    movePointer: database.prepare<[VersionKey]>(
-      `UPDATE adapters SET active_version = @version, generation = generation + 1 WHERE ${THIS_ADAPTER}`,
+    movePointer: database.prepare<[VersionKey]>(`UPDATE adapters SET active_version = @version, ${NO_CANARY} WHERE ${THIS_ADAPTER}`),
+    movePointerIf: database.prepare<[VersionKey & { generation: number; canaryVersion: number | null; canaryShare: number | null }]>(
+      `UPDATE adapters SET active_version = @version, canary_version = @canaryVersion, canary_share = @canaryShare, generation = generation + 1
+       WHERE ${THIS_ADAPTER} AND generation = @generation AND @canaryVersion IS NOT @version
+       AND (SELECT count(*) FROM adapter_versions WHERE ${THIS_ADAPTER} AND version IN (@version, @canaryVersion))
+         = iif(@canaryVersion IS NULL, 1, 2)`,
     ),
-    movePointerIf: database.prepare<[VersionKey & { generation: number }]>(
-      `UPDATE adapters SET active_version = @version, generation = generation + 1 WHERE ${THIS_ADAPTER} AND generation = @generation
-       AND EXISTS (SELECT 1 FROM adapter_versions WHERE ${THIS_ADAPTER} AND version = @version)`,
+    clearPointer: database.prepare<[AdapterKey]>(
+      `UPDATE adapters SET active_version = NULL, ${NO_CANARY} WHERE ${THIS_ADAPTER} AND active_version IS NOT NULL`,
     ),
-    clearPointer: database.prepare<[VersionKey]>(
-      `UPDATE adapters SET active_version = NULL, generation = generation + 1 WHERE ${THIS_ADAPTER} AND active_version = @version`,
+    clearPointerOf: database.prepare<[VersionKey]>(
+      `UPDATE adapters SET active_version = NULL, ${NO_CANARY} WHERE ${THIS_ADAPTER} AND active_version = @version`,
     ),
+    endCanaryOf: database.prepare<[VersionKey]>(`UPDATE adapters SET ${NO_CANARY} WHERE ${THIS_ADAPTER} AND canary_version = @version`),
     resetAdapter: database.prepare<[AdapterKey]>(
-      `UPDATE adapters SET active_version = NULL, generation = generation + 1, pinned = 0, mode = 'auto' WHERE ${THIS_ADAPTER}`,
+      `UPDATE adapters SET active_version = NULL, ${NO_CANARY}, pinned = 0, mode = 'auto' WHERE ${THIS_ADAPTER}`,
     ),
     updatePlacement: database.prepare<[AdapterKey & { pinned: 0 | 1; mode: AdapterRow['mode'] }]>(
       `UPDATE adapters SET pinned = @pinned, mode = @mode WHERE ${THIS_ADAPTER}`,

@@ -62,6 +62,18 @@ export const MIGRATIONS: readonly Migration[] = [
     `,
   },
   {
+    name: 'canaries, and an index of pins',
+    sql: `
+      ALTER TABLE adapters ADD COLUMN canary_version INTEGER;
+      ALTER TABLE adapters ADD COLUMN canary_share REAL CHECK ((canary_version IS NULL) = (canary_share IS NULL));
+      CREATE INDEX adapters_pinned ON adapters (pinned) WHERE pinned = 1;
+    `,
+  },
+  {
+    name: 'an index of placements',
+    sql: `CREATE INDEX adapters_placed ON adapters (mode) WHERE mode <> 'auto';`,
+  },
+  {
     name: 'training files and jobs',
     sql: `
       -- The rowid is the order in which they came.

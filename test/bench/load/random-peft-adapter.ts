@@ -1,11 +1,13 @@
-// A PEFT adapter of a given rank on every linear of a base, with small seeded values, as its two files: what a client uploads.
+// A PEFT adapter of a given rank on the linears of a base, with small seeded values, as its two files: what a client uploads.
 import { adapterFiles, type AdapterFilePair } from '../../support/adapter-files.ts';
 import type { BaseModelDescription } from '../../../src/models/index.ts';
 import { uniform } from '../uniform.ts';
 
-export function randomPeftAdapter(base: BaseModelDescription, rank: number, seed: number): AdapterFilePair {
+/** `suffixes`: last components of the modules that it changes; every linear when absent. */
+export function randomPeftAdapter(base: BaseModelDescription, rank: number, seed: number, suffixes?: readonly string[]): AdapterFilePair {
   const random = uniform(seed);
-  const linears = base.sites.filter(({ kind }) => kind === 'linear');
+  const isWanted = (module: string): boolean => suffixes === undefined || suffixes.some((suffix) => module.endsWith(`.${suffix}`));
+  const linears = base.sites.filter(({ kind, module }) => kind === 'linear' && isWanted(module));
   const tensors = linears.flatMap(
     ({ module, inFeatures, outFeatures }) =>
       [

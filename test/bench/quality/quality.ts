@@ -1,5 +1,6 @@
 // How far a precision moves the model: mean KL divergence of next-token distributions from fp32, over the first 1,024 tokens of a text.
 import { availableParallelism } from 'node:os';
+import type { Digest } from '../../../src/core/index.ts';
 import type { ModelExecutor } from '../../../src/engine/index.ts';
 import type { KvPrecision, ModelPackage, Precision } from '../../../src/models/index.ts';
 import { writeReport } from '../report/write.ts';
@@ -69,13 +70,14 @@ async function withExecutor<T>(
   }
 }
 
-/** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. */
+/** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. By a merged adapter, or the base. */
 function forEachChunk(
   executor: ModelExecutor,
   tokenIds: readonly number[],
+  merged: Digest | null,
   visit: (logits: Float32Array, startPosition: number) => void,
 ): void {
-  executor.addRow(0, CAPACITY, null);
+  executor.addRow(0, CAPACITY, null, merged);
   for (let start = 0; start < tokenIds.length; start += CHUNK_TOKENS) {
     const chunk = tokenIds.slice(start, start + CHUNK_TOKENS);
     visit(executor.run({ kind: 'prefill', row: 0, tokenIds: chunk, startPosition: start, logits: 'all' }), start);
@@ -84,17 +86,22 @@ function forEachChunk(
 }
 
 /** Logits after every token: [tokens, vocabulary]. */
-function allLogits(executor: ModelExecutor, tokenIds: readonly number[]): Float32Array {
+export function allLogits(executor: ModelExecutor, tokenIds: readonly number[], merged: Digest | null = null): Float32Array {
   const { vocabularySize } = executor.shape;
   const all = new Float32Array(tokenIds.length * vocabularySize);
-  forEachChunk(executor, tokenIds, (logits, start) => all.set(logits, start * vocabularySize));
+  forEachChunk(executor, tokenIds, merged, (logits, start) => all.set(logits, start * vocabularySize));
   return all;
 }
 
-function diverge(executor: ModelExecutor, tokenIds: readonly number[], reference: Float32Array): Divergence {
+export function diverge(
+  executor: ModelExecutor,
+  tokenIds: readonly number[],
+  reference: Float32Array,
+  merged: Digest | null = null,
+): Divergence {
   const { vocabularySize } = executor.shape;
   const lines: { readonly kl: number; readonly sameTop: boolean }[] = [];
-  forEachChunk(executor, tokenIds, (logits, start) => {
+  forEachChunk(executor, tokenIds, merged, (logits, start) => {
     for (let offset = 0; offset < logits.length; offset += vocabularySize) {
       const from = start * vocabularySize + offset;
       lines.push(compareLogits(reference.subarray(from, from + vocabularySize), logits.subarray(offset, offset + vocabularySize)));

@@ -76,4 +76,19 @@ const sqrt: GradientRule = {
   },
 };
 
-export const elementwiseRules: readonly GradientRule[] = [add, sub, mul, div, sigmoid, sqrt];
+/** y = x s with s = sigmoid(x): dy (s + y (1 - s)), in as few passes as there are. */
+const quickGelu: GradientRule = {
+  op: 'QuickGelu',
+  saves: () => ({ inputs: [0], outputs: [0] }),
+  gradients: ({ gradient, input, output, attributes, emitter }) => {
+    const { alpha } = attributes;
+    if (alpha?.kind !== 'float' || alpha.value !== 1) throw new Error('alpha is not 1');
+    const passed = gradient();
+    if (!passed) return [null];
+    const gate = emitter.emit('Sigmoid', [input(0)]);
+    const rest = emitter.emit('Sub', [output(0), emitter.mul(output(0), gate)]);
+    return [emitter.mul(passed, emitter.emit('Add', [gate, rest], {}, { name: 'slope' }))];
+  },
+};
+
+export const elementwiseRules: readonly GradientRule[] = [add, sub, mul, div, sigmoid, sqrt, quickGelu];

@@ -76,11 +76,17 @@ const rotaryEmbedding: GradientRule = {
   op: 'RotaryEmbedding',
   saves: () => ({ inputs: [1, 2, 3] }),
   gradients: ({ full, input, attributes, emitter }) => [
-    emitter.emit('RotaryEmbedding', [full(), input(1), input(2), emitter.emit('Neg', [input(3)])], attributes),
+    emitter.emit('RotaryEmbedding', [full(), input(1), input(2), opposite(emitter, input(3))], attributes),
     null,
     null,
     null,
   ],
 };
+
+/** All layers share one table of opposite angles. */
+function opposite(emitter: GradientEmitter, sin: Value): Value {
+  const known = emitter.graph.uses(sin).find(({ node }) => node.op === 'Neg')?.node.outputs[0];
+  return known ?? emitter.emit('Neg', [sin]);
+}
 
 export const reductionRules: readonly GradientRule[] = [reduceSum, softmax, reduceLogSumExp, simplifiedLayerNormalization, rotaryEmbedding];

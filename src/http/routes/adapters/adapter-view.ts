@@ -25,6 +25,14 @@ function nullable<S extends ReturnType<typeof Type.String> | ReturnType<typeof T
   return Type.Union([schema, Type.Null()]);
 }
 
+export const CanaryView = Type.Object(
+  {
+    version: Type.Integer({ minimum: 1, maximum: 999_999_999 }),
+    share: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1, description: 'a number above 0 and below 1' }),
+  },
+  { additionalProperties: false, description: 'A version that answers this share of the requests which name no version' },
+);
+
 /** The fields of the active version, null while every version is only staged, and those of the pointer. */
 export const AdapterView = Type.Object({
   name: Type.String(),
@@ -36,6 +44,7 @@ export const AdapterView = Type.Object({
   kind: nullable(Type.String()),
   created_at: nullable(Type.Integer()),
   merged_only: Type.Boolean(),
+  canary: Type.Union([CanaryView, Type.Null()]),
   version_count: Type.Integer(),
   pinned: Type.Boolean(),
   mode: Type.Union([Type.Literal('auto'), Type.Literal('side'), Type.Literal('merged')]),
@@ -45,7 +54,7 @@ export const AdapterView = Type.Object({
 export type AdapterView = Static<typeof AdapterView>;
 
 const MERGED_ONLY =
-  'this adapter replaces whole tensors of the base (modules_to_save), so it is served merged only, in a model of its own; where nothing merges, requests for it are refused';
+  'this adapter replaces whole tensors of the base (modules_to_save), so it is served merged only, over weights of its own: its first request waits some seconds until those are made. Where nothing merges (mergedMax is 0), requests for it are refused';
 
 export function versionView(version: AdapterVersion): VersionView {
   return {
@@ -62,26 +71,24 @@ export function versionView(version: AdapterVersion): VersionView {
   };
 }
 
-export function adapterView(summary: AdapterSummary): AdapterView {
-  const { active } = summary;
-  const staged = {
-    version: null,
-    digest: null,
-    bytes: null,
-    rank: null,
-    target_modules: [],
-    kind: null,
-    created_at: null,
-    merged_only: false,
-  };
+/** Field by field: lists are long, and an object that is spread out of parts gets a hidden class of its own. */
+export function adapterView({ name, active, canary, versionCount, pinned, mode, shared, etag }: AdapterSummary): AdapterView {
   return {
-    ...(active === null ? staged : versionView(active)),
-    name: summary.name,
-    version_count: summary.versionCount,
-    pinned: summary.pinned,
-    mode: summary.mode,
-    shared: summary.shared,
-    etag: summary.etag,
+    name,
+    version: active?.version ?? null,
+    digest: active?.digest ?? null,
+    bytes: active?.bytes ?? null,
+    rank: active?.rank ?? null,
+    target_modules: [...(active?.targetModules ?? [])],
+    kind: active?.kind ?? null,
+    created_at: active === null ? null : Math.floor(active.createdAtMs / 1000),
+    merged_only: active?.mergedOnly ?? false,
+    canary,
+    version_count: versionCount,
+    pinned,
+    mode,
+    shared,
+    etag,
   };
 }
 

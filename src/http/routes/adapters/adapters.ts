@@ -2,12 +2,16 @@
 import type { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
+import type { AdapterRegistry } from '../../../adapters/index.ts';
+import type { TenantId } from '../../../core/index.ts';
 import { OPENAI_ERRORS } from '../../error-schemas.ts';
+import { adapterSlices, answerList, JSON_TYPE, listSchema, PageQuery } from '../../listing.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
 import { AdapterView, adapterView, existingName, NameParams, newName, VersionParams, VersionView, versionView } from './adapter-view.ts';
 import { registerExport } from './export.ts';
 import { registerInsight } from './insight.ts';
+import { registerLoraLoading } from './lora-loading.ts';
 import { receiveUpload } from './upload.ts';
 
 const tags = ['adapters'];
@@ -20,6 +24,7 @@ export function registerAdapterRoutes(app: App, services: AppServices): void {
   registerExport(app, services);
   registerInsight(app, services);
   registerRemovals(app, services);
+  registerLoraLoading(app, services);
 }
 
 function registerUpload(app: App, services: AppServices): void {
@@ -55,11 +60,13 @@ function registerReads(app: App, services: AppServices): void {
   const list = {
     tags,
     summary: 'Adapters that the caller may use',
-    response: { 200: Type.Object({ object: Type.Literal('list'), data: Type.Array(AdapterView) }), ...OPENAI_ERRORS },
+    querystring: PageQuery,
+    response: { 200: listSchema(AdapterView), ...OPENAI_ERRORS },
   };
-  app.get('/v1/adapters', { schema: list }, (request) => {
-    const data = adapters.list(principalOf(request).tenant).map(adapterView);
-    return { object: 'list' as const, data };
+  app.get('/v1/adapters', { schema: list }, (request, reply) => {
+    const { limit, after } = request.query;
+    void reply.type(JSON_TYPE);
+    return answerList(viewSlices(adapters, principalOf(request).tenant, after), limit);
   });
   const one = { tags, summary: 'One adapter', params: NameParams, response: { 200: AdapterView, 304: Type.Null(), ...OPENAI_ERRORS } };
   app.get('/v1/adapters/:name', { schema: one }, (request, reply) => {
@@ -77,6 +84,10 @@ function registerReads(app: App, services: AppServices): void {
     const data = adapters.versions(principalOf(request).tenant, existingName(request.params.name)).map(versionView);
     return { object: 'list' as const, data };
   });
+}
+
+function* viewSlices(adapters: AdapterRegistry, tenant: TenantId, after: string | undefined): Generator<readonly AdapterView[]> {
+  for (const slice of adapterSlices(adapters, tenant, after)) yield slice.map(adapterView);
 }
 
 function isUnchanged(ifNoneMatch: string | undefined, etag: string): boolean {

@@ -5,6 +5,7 @@ import type { TenantId } from '../../../core/index.ts';
 import { OPENAI_ERRORS } from '../../error-schemas.ts';
 import { adapterPart } from '../../generation/reference.ts';
 import { LIMITS } from '../../limits.ts';
+import { adapterSlices, answerList, JSON_TYPE, listSchema, PageQuery } from '../../listing.ts';
 import { principalOf } from '../../plugins/auth.ts';
 import type { App, AppServices } from '../../services.ts';
 
@@ -23,15 +24,13 @@ export function registerModelRoutes(app: App, services: AppServices): void {
   const list = {
     tags: ['openai'],
     summary: 'The base model and the adapters that the caller may use',
-    response: { 200: Type.Object({ object: Type.Literal('list'), data: Type.Array(Model) }), ...OPENAI_ERRORS },
+    querystring: PageQuery,
+    response: { 200: listSchema(Model), ...OPENAI_ERRORS },
   };
-  app.get('/v1/models', { schema: list }, (request) => {
-    const { tenant } = principalOf(request);
-    const active = services.adapters.list(tenant).flatMap((summary) => (summary.active === null ? [] : [summary.active]));
-    return {
-      object: 'list' as const,
-      data: [baseModel(services), ...active.map((version) => adapterModel(services, version, version.name))],
-    };
+  app.get('/v1/models', { schema: list }, (request, reply) => {
+    const { limit, after } = request.query;
+    void reply.type(JSON_TYPE);
+    return answerList(modelSlices(services, principalOf(request).tenant, after), limit);
   });
   const one = {
     tags: ['openai'],
@@ -40,6 +39,17 @@ export function registerModelRoutes(app: App, services: AppServices): void {
     response: { 200: Model, ...OPENAI_ERRORS },
   };
   app.get('/v1/models/*', { schema: one }, (request) => modelOf(services, principalOf(request).tenant, request.params['*']));
+}
+
+/** The base comes first, then the adapters by name; those that are only staged are no models. */
+function* modelSlices(services: AppServices, tenant: TenantId, after: string | undefined): Generator<readonly Model[]> {
+  const { base, adapters } = services;
+  const isFirst = after === undefined || after === '';
+  let head = isFirst ? [baseModel(services)] : [];
+  for (const slice of adapterSlices(adapters, tenant, after === base.id ? undefined : after)) {
+    yield [...head, ...slice.flatMap(({ active }) => (active === null ? [] : [adapterModel(services, active, active.name)]))];
+    head = [];
+  }
 }
 
 function modelOf(services: AppServices, tenant: TenantId, id: string): Model {

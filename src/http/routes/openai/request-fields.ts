@@ -11,7 +11,6 @@ const label = Type.String({ maxLength: LIMITS.labelCharacters });
 
 /** Accepted and without effect here: they ask for nothing that could change the answer. */
 const harmlessFields = {
-  user: Type.Optional(label),
   safety_identifier: Type.Optional(label),
   prompt_cache_key: Type.Optional(label),
   metadata: Type.Optional(Type.Object({}, { additionalProperties: label, maxProperties: 16 })),
@@ -45,6 +44,9 @@ const samplingFields = {
 const stopText = Type.String({ minLength: 1, maxLength: LIMITS.stopCharacters });
 
 export const commonFields = {
+  user: Type.Optional(
+    Type.String({ maxLength: LIMITS.labelCharacters, description: 'While an adapter has a canary, a user meets one and the same version' }),
+  ),
   model: Type.Optional(Type.String({ maxLength: LIMITS.labelCharacters, description: 'Adapter reference, base id, or base:adapter' })),
   n: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.choiceCount })),
   stop: Type.Optional(

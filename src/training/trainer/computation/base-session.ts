@@ -39,7 +39,8 @@ export interface BaseSessions {
 }
 
 export function openBaseSessions(compiled: CompiledModel, threadCount: number): BaseSessions {
-  const environment = createEnvironment({ threadCount, allowSpinning: false });
+  // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
+  const environment = createEnvironment({ threadCount, allowSpinning: true });
   const opened: Session[] = [];
   const mapped: SharedWeights[] = [];
   const rows = new Map<number, Tensor>();

@@ -6,6 +6,7 @@ import {
   eliminateDeadCode,
   expandLogSumExp,
   fuseProjections,
+  fuseSilu,
   type Graph,
   type KeptValue,
   keptValues,
@@ -65,7 +66,7 @@ export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph
 /** Forward pass over the frozen base, in the form in which its weights are compiled. */
 export function buildTrainingDecoder({ config, basePrecision }: Pick<TrainingGraphOptions, 'config' | 'basePrecision'>): TrainingDecoder {
   const decoder = buildLlamaTraining(config, { maxContext: config.maxContext });
-  runPasses(decoder.graph, [fuseProjections, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
+  runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
   return decoder;
 }
 
