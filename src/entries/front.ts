@@ -147,7 +147,7 @@ function appServices(parts: FrontParts, isDraining: () => boolean): AppServices 
   };
 }
 
-async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters'>): Promise<AdapterRegistry> {
+async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters' | 'training'>): Promise<AdapterRegistry> {
   const { settings, storage, base, engine, logger } = parts;
   const { description, weights } = base.model;
   const registry = await openAdapterRegistry({
