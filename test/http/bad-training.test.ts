@@ -200,6 +200,8 @@ const PARAMETERS: readonly (readonly [name: string, fields: object, param: strin
   ['all linears and one more', lora({ target_modules: ['all-linear', 'q_proj'] }), `${AT}.lora.target_modules`, /alone/],
   ['an unknown init', lora({ init: 'olora' }), `${AT}.lora.init`, /"pissa"/],
   ['DoRA over an init that changes the base', lora({ use_dora: true, init: 'pissa', r: 2 }), `${AT}.lora.use_dora`, /base/],
+  ['dropout of token ids', lora({ dropout: 0.1, target_modules: ['embed_tokens'] }), `${AT}.lora.dropout`, /embed_tokens/],
+  ['LoRA-GA of the head', lora({ init: 'lora_ga', r: 2, target_modules: ['lm_head'] }), `${AT}.lora.init`, /lm_head/],
   ['more PiSSA than a matrix has directions', lora({ init: 'pissa', r: 9, target_modules: ['q_proj'] }), `${AT}.lora.r`, /side of 8/],
   ['a ratio of 0', lora({ loraplus_lr_ratio: 0 }), `${AT}.lora.loraplus_lr_ratio`],
   ['a dropout of 1', lora({ dropout: 1 }), `${AT}.lora.dropout`],
