@@ -46,6 +46,15 @@ export function checkHyperparameters(chosen: Hyperparameters, limits: ChoiceLimi
     );
 }
 
+/** Steps of a job that is bounded by epochs, known once its rows are. @throws AppError `invalid_request` for more than the server allows. */
+export function checkStepCount(chosen: Hyperparameters, rowCount: number, maxSteps: number, path: string): void {
+  if (chosen.maxSteps !== null) return;
+  const steps = Math.ceil(rowCount / (chosen.batchSize * chosen.gradientAccumulation)) * chosen.epochs;
+  if (steps <= maxSteps) return;
+  const expected = `fewer epochs, or max_steps: ${rowCount} rows make ${steps} steps, this server allows ${maxSteps} (trainingMaxSteps)`;
+  throw refusalAt(path)('n_epochs', chosen.epochs, expected);
+}
+
 type Refuse = (field: string, got: unknown, expected: string) => AppError;
 
 function refusalAt(path: string): Refuse {
