@@ -40,7 +40,7 @@ const ROOMS = {
     because: 'the trainer process never sees the database',
   },
   cli: {
-    may: ['core', 'config', 'entries', 'models', 'runtime', 'storage', 'tenants'],
+    may: ['core', 'config', 'entries', 'adapters', 'models', 'runtime', 'storage', 'tenants'],
     because: 'commands drive rooms; offline ones may open the rooms that they work on',
   },
 };

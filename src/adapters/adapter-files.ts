@@ -1,6 +1,7 @@
 // The stored files of a version, and what they are in the other format.
 import { readFile } from 'node:fs/promises';
-import { writeTar } from '../formats/index.ts';
+import { AppError } from '../core/index.ts';
+import { readTar, writeTar } from '../formats/index.ts';
 import type { BaseModelDescription } from '../models/index.ts';
 import type { AdapterFileRow, AdapterVersionRow, Storage } from '../storage/index.ts';
 import { GGUF_FILE, peftFromGguf } from './gguf-adapter.ts';
@@ -40,6 +41,19 @@ export async function exportFiles(
     { name: 'adapter_model.safetensors', bytes: tensors },
   ];
   return { fileName: `${stem}.tar`, contentType: 'application/x-tar', bytes: writeTar(entries, createdAtMs) };
+}
+
+/** PEFT's two files of an archive that `exportFiles` made. @throws AppError `invalid_adapter` when it is none. */
+export function filesOfExport(archive: Uint8Array): AdapterFiles {
+  const files = readTar(archive);
+  const [config, tensors] = [files.get('adapter_config.json'), files.get('adapter_model.safetensors')];
+  if (config === undefined || tensors === undefined) {
+    throw new AppError(
+      'invalid_adapter',
+      `the archive has ${[...files.keys()].join(', ') || 'no files'}, expected those of a PEFT adapter`,
+    );
+  }
+  return { config, tensors };
 }
 
 /** Whether the export reads the loaded base: a conversion does. */

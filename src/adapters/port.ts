@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { AdapterName, Digest, TenantId } from '../core/index.ts';
 import type { BlobKeeper } from './blob-keeper.ts';
+import type { Mix } from './combining/mix.ts';
 
 export interface AdapterVersion {
   readonly tenant: TenantId;
@@ -50,6 +51,17 @@ export interface AdapterLease {
   readonly version: AdapterVersion;
   /** File of the packed form. */
   readonly packedPath: string;
+  release(): void;
+}
+
+/** Holds every part of a mix, and the packed form that was made of them, for one request. */
+export interface MixLease {
+  /** Versions and weights in their canonical form, for example `poet@3*0.7,sql@1*0.3`. Printable ASCII. */
+  readonly label: string;
+  /** Content digest of the packed form; null: the mix is the base itself. */
+  readonly digest: Digest | null;
+  /** The parts, as they were named. */
+  readonly versions: readonly AdapterVersion[];
   release(): void;
 }
 
@@ -138,6 +150,11 @@ export interface AdapterRegistry {
     tenant: TenantId,
     reference: string,
   ): Promise<{ readonly version: AdapterVersion; readonly config: Uint8Array; readonly tensors: Uint8Array }>;
+  /**
+   * Pins every part of a mix and makes its packed form, once for each content. Throws as `lease` for each part; unsupported_adapter when the
+   * parts cannot be mixed or their ranks add up to more than is allowed; overloaded.
+   */
+  leaseMix(tenant: TenantId, mix: Mix, splitKey?: string): Promise<MixLease>;
   /** Leases now held, for metrics and invariants. */
   leaseCount(digest?: Digest): number;
   /** Resolves when the bytes of what was removed and released so far are gone from the disk; for shutdown and tests. */

@@ -15,6 +15,9 @@ import type { AdapterRow, AdapterVersionRow, Storage } from '../storage/index.ts
 import { exportFiles, needsConversion, readAsPeft } from './adapter-files.ts';
 import { BlobKeeper } from './blob-keeper.ts';
 import { adapterNotFound, Catalogue } from './catalogue.ts';
+import { computeMix, type MixComputer } from './combining/compute-mix.ts';
+import type { Mix } from './combining/mix.ts';
+import { MixLeases, type LeasedRow } from './combining/mix-leases.ts';
 import { ifMatchPasses } from './etag.ts';
 import { GarbageCollector } from './garbage.ts';
 import { listAdapters } from './listing.ts';
@@ -29,6 +32,7 @@ import type {
   Canary,
   ExportedAdapter,
   ExportFormat,
+  MixLease,
   UploadPart,
 } from './port.ts';
 import { type Publication, Publisher } from './publication.ts';
@@ -37,6 +41,7 @@ import { digestsOf, summarize, versionOf } from './summary.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
 const ALL = Number.MAX_SAFE_INTEGER;
+const DEFAULT_MIX_CACHE_BYTES = 2 ** 30;
 
 export interface AdapterRegistryParts {
   readonly storage: Storage;
@@ -56,6 +61,10 @@ export interface AdapterRegistryParts {
   readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
   /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
   readonly onPins?: (digests: readonly Digest[]) => void;
+  /** Bytes of mixes that are kept on the disk for requests to come; 1 GiB when absent. */
+  readonly mixCacheBytes?: number;
+  /** Where mixes are computed; in the calling thread when absent. */
+  readonly computeMix?: MixComputer;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -80,6 +89,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly loader: AdapterLoader;
   private readonly pins: PinBoard;
   private readonly placements: PlacementBoard;
+  private readonly mixes: MixLeases;
   private readonly servesMerged: boolean;
   private readonly leases = new Map<Digest, number>();
 
@@ -92,6 +102,8 @@ class StoredAdapterRegistry implements AdapterRegistry {
     this.blobChanges = blobChanges;
     this.garbage = garbage;
     this.publisher = new Publisher({ storage, packing: { base, weights, maxRank, clock }, maxFileBytes, garbage, blobChanges });
+    const { mixCacheBytes = DEFAULT_MIX_CACHE_BYTES, computeMix: compute = computeMix } = parts;
+    this.mixes = new MixLeases({ blobs: storage.blobs, blobChanges, garbage, base, maxRank, compute, maxBytes: mixCacheBytes });
     this.uploadFolder = storage.blobs.temporaryFolder;
     this.keeper = new BlobKeeper(storage.blobs, blobChanges, garbage);
     this.loader = new AdapterLoader({
@@ -196,6 +208,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const digests = this.storage.adapters.versions(tenant, name).flatMap(digestsOf);
     this.storage.adapters.removeAdapter(tenant, name);
     this.refreshBoards();
+    this.mixes.forget(digests);
     this.garbage.suspect(digests);
   }
 
@@ -203,14 +216,23 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const row = this.catalogue.requireVersion(this.catalogue.owned(tenant, name), version);
     this.storage.adapters.removeVersion(tenant, name, version);
     this.refreshBoards();
+    this.mixes.forget(digestsOf(row));
     this.garbage.suspect(digestsOf(row));
   }
 
   lease(tenant: TenantId, reference: string, splitKey?: string): AdapterLease {
+    return this.leaseNamed(tenant, reference, splitKey).lease;
+  }
+
+  async leaseMix(tenant: TenantId, mix: Mix, splitKey?: string): Promise<MixLease> {
+    return await this.mixes.lease(tenant, mix, (reference) => this.leaseNamed(tenant, reference, splitKey));
+  }
+
+  private leaseNamed(tenant: TenantId, reference: string, splitKey?: string): LeasedRow {
     const row = this.catalogue.resolve(tenant, reference, splitKey);
     this.requireLoadedBase(row);
     this.requireServable(row);
-    return this.leaseRow(row);
+    return { lease: this.leaseRow(row), row };
   }
 
   async readPeft(tenant: TenantId, reference: string): ReturnType<AdapterRegistry['readPeft']> {

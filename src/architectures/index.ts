@@ -12,4 +12,5 @@ export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteR
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';
+export { llamaConfigToHuggingFace } from './llama/to-hugging-face.ts';
 export { type AdapterSite, llamaSites } from './llama/sites.ts';

@@ -55,6 +55,7 @@ export const SETTING_ROWS = {
   prefixCacheBytes: setting(byteSize(0, 64 * TIB), 256 * MIB, 'memory for beginnings of prompts that may come again; 0 keeps none'),
   adapterHostBytes: setting(byteSize(MIB, 64 * TIB), 512 * MIB, 'memory for adapters that no request uses now'),
   adapterMaxRank: setting(integer(1, 4096), 256, 'largest rank of an adapter'),
+  mixCacheBytes: setting(byteSize(0, 64 * TIB), GIB, 'disk for mixes of adapters that no request uses now'),
   mergedMax: setting(integer(0, 64), 1, 'adapters that may be merged into a session of their own'),
   uploadMaxBytes: setting(byteSize(KIB, TIB), 2 * GIB, 'largest file of an upload'),
   trainingFileMaxBytes: setting(byteSize(KIB, TIB), 512 * MIB, 'largest file of training rows'),

@@ -3,3 +3,4 @@ export * from './ids.ts';
 export * from './philox.ts';
 export * from './ports.ts';
 export * from './processor.ts';
+export * from './thread-script.ts';

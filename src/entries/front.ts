@@ -17,6 +17,7 @@ import { startFrontEngine, type FrontEngine } from './front-engine.ts';
 import { openFrontTraining } from './front-training.ts';
 import { grammarThreadOptions } from './grammars.ts';
 import { childInsights } from './insight-runner.ts';
+import { threadMixes } from './mix-runner.ts';
 
 export interface RunningServer {
   /** Where clients reach it. */
@@ -160,6 +161,8 @@ async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters' | 'tr
     servesMerged: settings.mergedMax > 0,
     onPlacements: (placements) => engine.client.place(placements),
     onPins: (digests) => engine.client.pin(digests),
+    mixCacheBytes: settings.mixCacheBytes,
+    computeMix: threadMixes(),
     logger,
   });
   if (settings.samplesDir === null || !existsSync(settings.samplesDir)) return registry;

@@ -7,4 +7,4 @@ export * from './safetensors/index.ts';
 export * from './gguf/index.ts';
 export * from './peft/index.ts';
 export * from './onnx/index.ts';
-export { writeTar } from './tar.ts';
+export { readTar, writeTar } from './tar.ts';

@@ -1,4 +1,5 @@
-// Writes a tar archive (POSIX ustar) of a few plain files. Equal content, equal bytes.
+// Writes and reads a tar archive (POSIX ustar) of a few plain files. Equal content, equal bytes.
+import { FormatError } from './format-error.ts';
 
 export interface TarFile {
   /** Plain name of at most 100 ASCII characters. */
@@ -12,6 +13,25 @@ const BLOCK_BYTES = 512;
 export function writeTar(files: readonly TarFile[], modifiedAtMs: number): Uint8Array {
   const parts = files.flatMap(({ name, bytes }) => [header(name, bytes.byteLength, modifiedAtMs), bytes, padding(bytes.byteLength)]);
   return new Uint8Array(Buffer.concat([...parts, Buffer.alloc(2 * BLOCK_BYTES)]));
+}
+
+/** The files of an archive that `writeTar` wrote, by name; their bytes are views. @throws FormatError when it is cut off or holds other things. */
+export function readTar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  const text = (offset: number, length: number): string =>
+    Buffer.from(archive.subarray(offset, offset + length))
+      .toString('latin1')
+      .split('\u0000', 1)[0] ?? '';
+  for (let offset = 0; offset + BLOCK_BYTES <= archive.byteLength && text(offset, 100) !== '';) {
+    const size = Number.parseInt(text(offset + 124, 12), 8);
+    const start = offset + BLOCK_BYTES;
+    if (text(offset + 257, 5) !== 'ustar' || text(offset + 156, 1) !== '0')
+      throw new FormatError('tar', 'holds something else than plain files');
+    if (!(size >= 0) || start + size > archive.byteLength) throw new FormatError('tar', `${text(offset, 100)} is cut off`);
+    files.set(text(offset, 100), archive.subarray(start, start + size));
+    offset = start + Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
+  }
+  return files;
 }
 
 /** Fields by offset; numbers in octal digits and a NUL. The checksum counts its own field as eight spaces. */

@@ -19,8 +19,10 @@ export const LIMITS = {
   grammarChoices: 512,
   newTokens: 1_000_000,
   tokenIdCount: 1_000_000,
-  /** Characters of labels that are accepted and not used, and of adapter references. */
+  /** Characters of labels that are accepted and not used, and of one adapter's reference. */
   labelCharacters: 512,
+  /** Characters of a reference that may be a mix. */
+  referenceCharacters: 4096,
   multipartParts: 8,
 } as const;
 

@@ -10,7 +10,7 @@ export {
   type Precision,
 } from './compiled-model.ts';
 export { formsOf, type ServingForms, type WantedForms } from './serving-forms.ts';
-export { permuteRows, unpermuteRows } from '../architectures/index.ts';
+export { llamaConfigToHuggingFace, permuteRows, unpermuteRows } from '../architectures/index.ts';
 export type { AdapterSite, BaseModelDescription, BaseTensor, BaseWeights, SiteKind } from './description.ts';
 export { importModel, type ImportOptions, type ImportProgress } from './import-model.ts';
 export { listModels, type ListedModel, type ModelPackage, openModelPackage } from './model-package.ts';

@@ -26,7 +26,7 @@ describe.skipIf(isMissing)('the Python client', () => {
     });
 
   it.each([
-    ['lorax-client', 'lorax_client_test.py', 8],
+    ['lorax-client', 'lorax_client_test.py', 9],
     ['text-generation', 'text_generation_test.py', 7],
   ])('%s passes its tests', async (_name, file, testCount) => {
     expect(await runTests(file)).toMatch(new RegExp(`\\nRan ${testCount} tests[^\\n]*\\n+OK\\n`));

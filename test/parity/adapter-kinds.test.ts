@@ -9,6 +9,7 @@ import { decodePacked, mergedTensors, type PackedAdapter, packedArray } from '..
 import { AppError, systemClock } from '../../src/core/index.ts';
 import { type ModelPackage, openModelPackage } from '../../src/models/index.ts';
 import { type AdapterFilePair, fixtureAdapter } from '../support/adapter-files.ts';
+import { fingerprint, type Fingerprint } from '../support/fingerprint.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { fixturePath } from '../support/repository.ts';
 import { SMOLLM2_BASE } from '../support/tiny-base.ts';
@@ -22,9 +23,6 @@ const FOLDERS = [
   ['tiny-adapters-untied', 'tiny-llama-untied'],
   ['tiny-adapters-merged', 'tiny-llama'],
 ] as const;
-
-/** Norm of a tensor and its product with sin(1), sin(2), …; see fixtures/tiny-adapters/make.py. */
-type Fingerprint = readonly [number, number];
 
 describe.each(FOLDERS)('%s', (folder, baseName) => {
   const modelsDir = temporaryFolder();
@@ -112,16 +110,6 @@ async function roundTrip(folder: string, base: Base): Promise<string> {
   const again = await peftFromGguf(ggufFromPeft(back, description, 'x'), description);
   const isStable = Buffer.compare(again.tensors, back.tensors) === 0;
   return distance <= GGUF_ROUND_TRIP && isStable ? SAME : `off by ${distance}, stable: ${isStable}`;
-}
-
-function fingerprint(values: Float32Array): Fingerprint {
-  let squares = 0;
-  let product = 0;
-  values.forEach((value, index) => {
-    squares += value ** 2;
-    product += value * Math.sin(index + 1);
-  });
-  return [Math.sqrt(squares), product];
 }
 
 /** Largest difference of A and of B, relative to the largest value of the array. */

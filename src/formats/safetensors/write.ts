@@ -17,7 +17,11 @@ export function writeSafetensors(tensors: Iterable<SafetensorsTensor>, metadata:
   const ordered = [...tensors].toSorted(
     (left, right) => DTYPE_ORDER[left.dtype] - DTYPE_ORDER[right.dtype] || compareBytes(left.name, right.name),
   );
-  const header = encodeHeader(ordered, metadata);
+  for (const tensor of ordered) requireMatchingBytes(tensor);
+  const header = encodeHeader(
+    ordered.map(({ bytes, ...rest }) => ({ ...rest, byteLength: bytes.byteLength })),
+    metadata,
+  );
   const dataBytes = ordered.reduce((sum, tensor) => sum + tensor.bytes.byteLength, 0);
   const file = new Uint8Array(LENGTH_BYTES + header.byteLength + dataBytes);
   new DataView(file.buffer).setBigUint64(0, BigInt(header.byteLength), true);
@@ -30,7 +34,11 @@ export function writeSafetensors(tensors: Iterable<SafetensorsTensor>, metadata:
   return file;
 }
 
-function encodeHeader(ordered: readonly SafetensorsTensor[], metadata: ReadonlyMap<string, string>): Uint8Array {
+/** The header of tensors that lie one after another. @throws FormatError when a name is used twice or reserved. */
+export function encodeHeader(
+  ordered: readonly (Omit<SafetensorsTensor, 'bytes'> & { readonly byteLength: number })[],
+  metadata: ReadonlyMap<string, string>,
+): Uint8Array {
   const members: string[] = [];
   if (metadata.size > 0) {
     const pairs = [...metadata].toSorted(([left], [right]) => compareBytes(left, right));
@@ -39,12 +47,11 @@ function encodeHeader(ordered: readonly SafetensorsTensor[], metadata: ReadonlyM
   const seen = new Set<string>();
   let begin = 0;
   for (const tensor of ordered) {
-    const { name, dtype, shape, bytes } = tensor;
+    const { name, dtype, shape, byteLength } = tensor;
     if (seen.has(name)) throw new FormatError('safetensors', `tensor name ${quoted(name)} is used twice`);
     seen.add(name);
     requireTensorName(name, CHECKPOINT_LIMITS.nameBytes);
-    requireMatchingBytes(tensor);
-    const end = begin + bytes.byteLength;
+    const end = begin + byteLength;
     members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
     begin = end;
   }

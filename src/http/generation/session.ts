@@ -1,10 +1,10 @@
 // One inference request from lease to release: pins the adapter version, submits every row, and undoes all of it exactly once.
 import { randomUUID } from 'node:crypto';
-import type { AdapterLease, AdapterVersion } from '../../adapters/index.ts';
 import { requestId, type TenantId } from '../../core/index.ts';
 import type { Grammar } from '../../text/index.ts';
 import type { AppServices } from '../services.ts';
 import { Choice } from './choice.ts';
+import type { PinnedAdapter } from './pin.ts';
 import type { Prompt } from './prompt.ts';
 import { choiceSeed, type SeedlessSampling } from './sampling.ts';
 
@@ -28,14 +28,15 @@ export interface GenerationSpec {
 
 /** What metrics want to know of sessions; each call is made at most once a session, `ended` exactly once. */
 export interface SessionObserver {
-  opened(adapter: AdapterVersion | null): void;
-  firstToken(adapter: AdapterVersion | null): void;
+  opened(adapter: PinnedAdapter | null): void;
+  firstToken(adapter: PinnedAdapter | null): void;
   token(): void;
-  ended(adapter: AdapterVersion | null): void;
+  ended(adapter: PinnedAdapter | null): void;
 }
 
 export class GenerationSession {
-  readonly #lease: AdapterLease | null;
+  /** null: the base model. */
+  readonly adapter: PinnedAdapter | null;
   readonly #observer: SessionObserver;
   readonly #choices: Choice[] = [];
   readonly #leaders: Choice[] = [];
@@ -43,15 +44,11 @@ export class GenerationSession {
   #closed = false;
   #generatedTokens = 0;
 
-  constructor(lease: AdapterLease | null, observer: SessionObserver) {
-    this.#lease = lease;
+  /** Takes over what was pinned. */
+  constructor(adapter: PinnedAdapter | null, observer: SessionObserver) {
+    this.adapter = adapter;
     this.#observer = observer;
-    observer.opened(this.adapter);
-  }
-
-  /** null: the base model. */
-  get adapter(): AdapterVersion | null {
-    return this.#lease?.version ?? null;
+    observer.opened(adapter);
   }
 
   /** In the order of prompts, then of choices within a prompt. */
@@ -90,20 +87,9 @@ export class GenerationSession {
     if (this.#closed) return;
     this.#closed = true;
     for (const choice of this.#choices) choice.cancel();
-    this.#lease?.release();
+    this.adapter?.release();
     this.#observer.ended(this.adapter);
   }
-}
-
-/** Pins the version behind a reference (null: the base), which may be a canary by the split key. @throws AppError `adapter_not_found`. */
-export function openSession(
-  services: AppServices,
-  { tenant, reference }: { readonly tenant: TenantId; readonly reference: string | null },
-  observer: SessionObserver,
-  splitKey: string,
-): GenerationSession {
-  const lease = reference === null ? null : services.adapters.lease(tenant, reference, splitKey);
-  return new GenerationSession(lease, observer);
 }
 
 /** Submits every row of a request. On failure the caller closes the session, which cancels the rows that got in. */

@@ -3,26 +3,29 @@ import type { FastifyReply } from 'fastify';
 import type { TenantId } from '../../core/index.ts';
 import type { Metrics } from '../plugins/metrics.ts';
 import type { AppServices } from '../services.ts';
+import { pinAdapter } from './pin.ts';
+import type { AdapterChoice } from './reference.ts';
+import { GenerationSession, submitAll, type GenerationSpec } from './session.ts';
 import { splitKeyOf } from './split-key.ts';
-import { openSession, submitAll, type GenerationSession, type GenerationSpec } from './session.ts';
 
 export interface GenerationCall {
   readonly services: AppServices;
   readonly metrics: Metrics;
   readonly reply: FastifyReply;
   readonly tenant: TenantId;
-  /** Adapter reference without the base's prefix; null for the base. */
-  readonly reference: string | null;
+  readonly adapter: AdapterChoice;
 }
 
 /**
- * Pins the adapter, builds the spec (which tokenizes, so an unknown adapter costs nothing) and submits its rows. A closed connection closes
+ * Pins the adapter (a mix may have to be computed first), builds the spec (which tokenizes, so an unknown adapter costs nothing) and submits its rows. A closed connection closes
  * the session; the caller closes it when it is done, in every path.
  * @throws AppError; then nothing stays pinned or submitted.
  */
-export function startGeneration(call: GenerationCall, buildSpec: () => GenerationSpec): GenerationSession {
+export async function startGeneration(call: GenerationCall, buildSpec: () => GenerationSpec): Promise<GenerationSession> {
   const { services, reply } = call;
-  const session = openSession(services, call, call.metrics.observeSession(), splitKeyOf(reply.request));
+  const observer = call.metrics.observeSession();
+  const lease = await pinAdapter(services, call.tenant, call.adapter, splitKeyOf(reply.request));
+  const session = new GenerationSession(lease, observer);
   try {
     submitAll(services, session, call.tenant, buildSpec());
   } catch (error) {
@@ -33,6 +36,7 @@ export function startGeneration(call: GenerationCall, buildSpec: () => Generatio
   reply.raw.once('close', () => session.close());
   if (reply.raw.destroyed) session.close();
   const { adapter } = session;
-  if (adapter !== null) void reply.header('x-adapter-id', `${adapter.name}@${adapter.version}`).header('x-adapter-digest', adapter.digest);
+  if (adapter !== null) void reply.header('x-adapter-id', adapter.label);
+  if (adapter !== null && adapter.digest !== null) void reply.header('x-adapter-digest', adapter.digest);
   return session;
 }

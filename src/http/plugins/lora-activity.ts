@@ -1,7 +1,7 @@
 // Which adapters have running and waiting requests, as the gauge `vllm:lora_requests_info` that LoRA-aware routers read.
 import { Gauge, type Registry } from 'prom-client';
-import type { AdapterVersion } from '../../adapters/index.ts';
 import { DEFAULT_TENANT } from '../../core/index.ts';
+import type { PinnedAdapter } from '../generation/pin.ts';
 import type { AppServices } from '../services.ts';
 
 type Phase = 'running' | 'waiting';
@@ -29,13 +29,16 @@ export class LoraActivity {
     });
   }
 
-  change(adapter: AdapterVersion | null, phase: Phase, by: 1 | -1): void {
+  /** A mix counts for each of its parts. */
+  change(adapter: PinnedAdapter | null, phase: Phase, by: 1 | -1): void {
     if (adapter === null) return;
-    const name = adapter.tenant === DEFAULT_TENANT ? adapter.name : `${adapter.tenant}/${adapter.name}`;
     const counts = this.#counts[phase];
-    const count = (counts.get(name) ?? 0) + by;
-    if (count > 0) counts.set(name, count);
-    else counts.delete(name);
+    for (const { tenant, name: own } of adapter.versions) {
+      const name = tenant === DEFAULT_TENANT ? own : `${tenant}/${own}`;
+      const count = (counts.get(name) ?? 0) + by;
+      if (count > 0) counts.set(name, count);
+      else counts.delete(name);
+    }
     this.#changedAtMs = this.#services.clock.now();
   }
 

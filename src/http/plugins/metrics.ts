@@ -1,6 +1,5 @@
 // Prometheus metrics: our own lorikeet_* and the vllm:* names that routers read. One registry an app; labels are bounded.
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
-import type { AdapterVersion } from '../../adapters/index.ts';
 import type { SessionObserver } from '../generation/session.ts';
 import type { App, AppServices } from '../services.ts';
 import { registerEngineMetrics } from './engine-metrics.ts';
@@ -69,7 +68,7 @@ function sessionObserver(services: AppServices, activity: LoraActivity, histogra
   let lastTokenAtMs = openedAtMs;
   let isRunning = false;
   return {
-    opened: (adapter: AdapterVersion | null) => {
+    opened: (adapter) => {
       activity.change(adapter, 'waiting', 1);
     },
     firstToken: (adapter) => {

@@ -1,6 +1,6 @@
 // The process's side of one grammar thread: starts it when a constraint is opened, ends it when it hangs, dies or has grown too large.
-import { pathToFileURL } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { threadScript } from '../../core/index.ts';
 import type { Grammar } from './grammar.ts';
 import type { FromGrammarThread, GrammarThreadData, ToGrammarThread } from './thread-messages.ts';
 
@@ -101,7 +101,7 @@ export class GrammarThread {
     const { port1, port2 } = new MessageChannel();
     const answers = new SharedArrayBuffer(4);
     const workerData: GrammarThreadData = { port: port2, answers, model: this.#options.model };
-    const worker = new Worker(startScript(this.#options.entry), { eval: true, workerData, transferList: [port2] });
+    const worker = new Worker(threadScript(this.#options.entry), { eval: true, workerData, transferList: [port2] });
     const life: Life = { worker, port: port1, answers: new Int32Array(answers), open: new Map(), memoryBytes: 0, watchdog: null };
     port1.on('message', (message: FromGrammarThread) => {
       this.#receive(life, message);
@@ -146,13 +146,6 @@ export class GrammarThread {
     life.open.clear();
     this.#changed();
   }
-}
-
-/** In a thread the loader for TypeScript sources has to be registered anew; a built file needs none. */
-function startScript(entry: string): string {
-  const load = `import(${JSON.stringify(pathToFileURL(entry).href)})`;
-  if (!entry.endsWith('.ts')) return load;
-  return `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => (register(), ${load}))`;
 }
 
 function isWorking(life: Life): boolean {

@@ -49,6 +49,17 @@ class LoraxClient(unittest.TestCase):
         answer = self.client.generate(PROMPT, adapter_id=ADAPTER, response_format=response_format, max_new_tokens=24)
         self.assertIn(json.loads(answer.generated_text), ["yes", "no"])
 
+    def test_merged_adapters_of_one_adapter_twice_are_that_adapter(self):
+        tokens = TOKENS[ADAPTER]
+        for merge in (
+            dict(weights=[0.25, 0.75], merge_strategy="linear", density=0.0),
+            dict(weights=[1.0, 1.0], merge_strategy="ties", density=1.0, majority_sign_method="frequency"),
+            dict(weights=[1.0, 1.0], merge_strategy="dare_ties", density=1.0),
+        ):
+            merged = lorax.MergedAdapters(ids=[ADAPTER, ADAPTER], **merge)
+            answer = self.client.generate(PROMPT, merged_adapters=merged, max_new_tokens=len(tokens))
+            self.assertEqual([token.id for token in answer.details.tokens], tokens)
+
     def test_an_unknown_adapter_is_not_found_whole_and_streamed(self):
         with self.assertRaises(errors.NotFoundError):
             self.client.generate("a", adapter_id="nobody")

@@ -7,7 +7,6 @@ import { finishAll, type FinishedChoice } from '../../generation/finished-choice
 import { checkedGrammar } from '../../generation/grammar.ts';
 import { mergeEvents } from '../../generation/merge-events.ts';
 import { newTokenCount, promptFromText } from '../../generation/prompt.ts';
-import { adapterPart } from '../../generation/reference.ts';
 import { randomSeed } from '../../generation/sampling.ts';
 import type { GenerationSession, GenerationSpec } from '../../generation/session.ts';
 import { startGeneration } from '../../generation/start.ts';
@@ -20,7 +19,7 @@ import { sendEvents, sseData } from '../../sse.ts';
 import { answerHead, finishReason, STREAM_DONE, streamFailure, usageOf, type AnswerHead } from './answer-fields.ts';
 import { ChatAnswer, ChatBody, type Message } from './chat-schema.ts';
 import { chatLogprob, type ChatLogprob, type TokenNaming } from './logprobs.ts';
-import { samplingOf, stopsOf, stopTokenIdsOf } from './request-fields.ts';
+import { adapterOf, samplingOf, stopsOf, stopTokenIdsOf } from './request-fields.ts';
 import { grammarWishes } from './structured-output.ts';
 
 interface ChatCall {
@@ -46,10 +45,9 @@ async function chat(services: AppServices, metrics: Metrics, request: FastifyReq
   checkCombinations(body);
   const { base } = services;
   let promptTokens = 0;
-  const reference = adapterPart(base.id, body.model);
   const { tenant } = principalOf(request);
   const grammar = await checkedGrammar(services, tenant, grammarWishes(body), body.ignore_eos);
-  const session = startGeneration({ services, metrics, reply, tenant, reference }, () => {
+  const session = await startGeneration({ services, metrics, reply, tenant, adapter: adapterOf(base, body) }, () => {
     const spec = specOf(services, body, grammar);
     promptTokens = spec.prompts[0]?.tokenIds.length ?? 0;
     return spec;

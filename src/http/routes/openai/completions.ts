@@ -4,7 +4,6 @@ import { OPENAI_ERRORS } from '../../error-schemas.ts';
 import { bestChoices, finishAll, type FinishedChoice } from '../../generation/finished-choice.ts';
 import { checkedGrammar } from '../../generation/grammar.ts';
 import type { Prompt } from '../../generation/prompt.ts';
-import { adapterPart } from '../../generation/reference.ts';
 import type { GenerationSession } from '../../generation/session.ts';
 import { startGeneration } from '../../generation/start.ts';
 import { principalOf } from '../../plugins/auth.ts';
@@ -17,6 +16,7 @@ import { checkCombinations, logprobsWriter, promptsOf, specOf, type CompletionCa
 import { CompletionAnswer, CompletionBody } from './completions-schema.ts';
 import { streamCompletion } from './completions-stream.ts';
 import { joinLogprobs } from './logprobs.ts';
+import { adapterOf } from './request-fields.ts';
 import { grammarWishes } from './structured-output.ts';
 
 export function registerCompletionsRoute(app: App, services: AppServices, metrics: Metrics): void {
@@ -34,11 +34,10 @@ export function registerCompletionsRoute(app: App, services: AppServices, metric
 async function complete(services: AppServices, metrics: Metrics, request: FastifyRequest, body: CompletionBody, reply: FastifyReply) {
   checkCombinations(body);
   const { base } = services;
-  const reference = adapterPart(base.id, body.model);
   const { tenant } = principalOf(request);
   const grammar = await checkedGrammar(services, tenant, grammarWishes(body), body.ignore_eos);
   let prompts: readonly Prompt[] = [];
-  const session = startGeneration({ services, metrics, reply, tenant, reference }, () => {
+  const session = await startGeneration({ services, metrics, reply, tenant, adapter: adapterOf(base, body) }, () => {
     prompts = promptsOf(base, body);
     return specOf(services, body, prompts, grammar);
   });

@@ -2,6 +2,8 @@
 import { Type, type Static } from 'typebox';
 import { AppError } from '../../../core/index.ts';
 import { NEUTRAL_SAMPLING } from '../../../engine/index.ts';
+import { MergedAdapters } from '../../generation/merged-adapters.ts';
+import { chooseAdapter, type AdapterChoice } from '../../generation/reference.ts';
 import type { SeedlessSampling } from '../../generation/sampling.ts';
 import { LIMITS } from '../../limits.ts';
 import type { ServedBase } from '../../services.ts';
@@ -47,7 +49,13 @@ export const commonFields = {
   user: Type.Optional(
     Type.String({ maxLength: LIMITS.labelCharacters, description: 'While an adapter has a canary, a user meets one and the same version' }),
   ),
-  model: Type.Optional(Type.String({ maxLength: LIMITS.labelCharacters, description: 'Adapter reference, base id, or base:adapter' })),
+  model: Type.Optional(
+    Type.String({
+      maxLength: LIMITS.referenceCharacters,
+      description: 'Adapter reference, base id, base:adapter, or a weighted mix of adapters: a*0.7,b*0.3',
+    }),
+  ),
+  merged_adapters: Type.Optional(MergedAdapters),
   n: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.choiceCount })),
   stop: Type.Optional(
     Type.Union([stopText, Type.Array(stopText, { maxItems: LIMITS.stopCount })], {
@@ -73,6 +81,11 @@ export const commonFields = {
 
 const CommonBody = Type.Object(commonFields);
 export type CommonBody = Static<typeof CommonBody>;
+
+/** What `model` names, or LoRAX's `merged_adapters` beside the base's id. */
+export function adapterOf(base: ServedBase, body: CommonBody): AdapterChoice {
+  return chooseAdapter(base.id, { body: body.model, merged: body.merged_adapters });
+}
 
 /** OpenAI's defaults: temperature 1, everything else off. */
 export function samplingOf(base: ServedBase, body: CommonBody): SeedlessSampling {

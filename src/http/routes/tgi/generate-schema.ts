@@ -1,5 +1,6 @@
 // Request and answer of /generate, /generate_stream and POST /, in the shapes of TGI and LoRAX.
 import { Type, type Static } from 'typebox';
+import { MergedAdapters } from '../../generation/merged-adapters.ts';
 import { LIMITS } from '../../limits.ts';
 
 const stopText = Type.String({ minLength: 1, maxLength: LIMITS.stopCharacters });
@@ -17,7 +18,10 @@ const TgiGrammar = Type.Union(
 );
 
 const parameterFields = {
-  adapter_id: Type.Optional(Type.String({ maxLength: LIMITS.labelCharacters, description: 'Adapter reference; the same as ?adapter=' })),
+  adapter_id: Type.Optional(
+    Type.String({ maxLength: LIMITS.referenceCharacters, description: 'Adapter reference or mix (a*0.7,b*0.3); the same as ?adapter=' }),
+  ),
+  merged_adapters: Type.Optional(MergedAdapters),
   max_new_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.newTokens, description: 'default 100' })),
   temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: '0 is greedy' })),
   top_k: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.tokenIdCount })),
@@ -69,7 +73,11 @@ export const GenerateBody = Type.Object(
 export type GenerateBody = Static<typeof GenerateBody>;
 
 export const GenerateQuery = Type.Object(
-  { adapter: Type.Optional(Type.String({ maxLength: LIMITS.labelCharacters, description: 'Adapter reference' })) },
+  {
+    adapter: Type.Optional(
+      Type.String({ maxLength: LIMITS.referenceCharacters, description: 'Adapter reference, or a weighted mix: a*0.7,b*0.3 or a*0.5' }),
+    ),
+  },
   { additionalProperties: false },
 );
 

@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { TGI_ERRORS } from '../../error-schemas.ts';
 import { finishAll } from '../../generation/finished-choice.ts';
 import { checkedGrammar } from '../../generation/grammar.ts';
-import { chooseReference } from '../../generation/reference.ts';
+import { chooseAdapter } from '../../generation/reference.ts';
 import type { GenerationSession } from '../../generation/session.ts';
 import { startGeneration } from '../../generation/start.ts';
 import { principalOf } from '../../plugins/auth.ts';
@@ -88,11 +88,12 @@ async function start(
   const text = inputsOf(input.body);
   const parameters = parametersOf(input.body);
   checkParameters(parameters, streams);
-  const reference = chooseReference(services.base.id, input.adapter, parameters.adapter_id);
+  const { adapter_id: body, merged_adapters: merged } = parameters;
+  const adapter = chooseAdapter(services.base.id, { query: input.adapter, body, merged });
   let decided: GenerateCall | null = null;
   const { tenant } = principalOf(input.request);
   const grammar = await checkedGrammar(services, tenant, grammarWishes(parameters));
-  const session = startGeneration({ services, metrics, reply: input.reply, tenant, reference }, () => {
+  const session = await startGeneration({ services, metrics, reply: input.reply, tenant, adapter }, () => {
     decided = callOf(services, text, parameters);
     return specOf(decided, streams, grammar);
   });
