@@ -1,7 +1,8 @@
 // The trainer process: one job at a time, behind serving on the same cores. Opens no socket, touches no database, sees no key.
 import { setPriority } from 'node:os';
 import { pino } from 'pino';
-import { type FromTrainer, hostTrainer, machine, type ToTrainer } from '../training/trainer/index.ts';
+import type { FromTrainer, ToTrainer } from '../training/index.ts';
+import { hostTrainer, machine } from '../training/trainer/index.ts';
 import { connectToParent } from '../processes/index.ts';
 
 /** What the trainer process is started with; a JSON value on its command line, which may be left out. */

@@ -5,12 +5,14 @@ import { keyHeader, multipart, openHarness, type HttpHarness } from './harness.t
 let harness: HttpHarness;
 let admin: { readonly authorization: string };
 let goodFile: string;
+let twoRowsFile: string;
 let resultFile: string;
 beforeAll(async () => {
   harness = await openHarness();
   keyHeader(harness, 'root', 'operator');
   admin = keyHeader(harness, 'acme', 'admin');
   goodFile = (await upload('{"prompt":"a","completion":"b"}\n')).json<{ id: string }>().id;
+  twoRowsFile = (await upload(`${GOOD}\n${GOOD}\n`)).json<{ id: string }>().id;
   const made = await create({ model: 'test-base', training_file: goodFile });
   const { id } = made.json<{ id: string }>();
   await harness.app.inject({ url: `/v1/fine_tuning/jobs/${id}/events?stream=true`, headers: admin });
@@ -173,6 +175,12 @@ const PARAMETERS: readonly (readonly [name: string, fields: object, param: strin
   ['a learning rate as text', hyper({ learning_rate: '0.1' }), `${AT}.learning_rate`],
   ['no steps', hyper({ max_steps: 0 }), `${AT}.max_steps`],
   ['more steps than the server allows', hyper({ max_steps: 1001 }), `${AT}.max_steps`, /trainingMaxSteps/],
+  [
+    'more epochs than the server allows steps',
+    { ...hyper({ batch_size: 1, n_epochs: 1000 }), training_file: 'two rows' },
+    `${AT}.n_epochs`,
+    /2 rows make 2000 steps/,
+  ],
   ['no accumulation', hyper({ gradient_accumulation: 0 }), `${AT}.gradient_accumulation`],
   ['an unknown schedule', hyper({ lr_scheduler: 'step' }), `${AT}.lr_scheduler`, /"cosine"/],
   ['a warm-up above 1', hyper({ warmup_ratio: 1.1 }), `${AT}.warmup_ratio`],
@@ -200,6 +208,8 @@ const PARAMETERS: readonly (readonly [name: string, fields: object, param: strin
   ['all linears and one more', lora({ target_modules: ['all-linear', 'q_proj'] }), `${AT}.lora.target_modules`, /alone/],
   ['an unknown init', lora({ init: 'olora' }), `${AT}.lora.init`, /"pissa"/],
   ['DoRA over an init that changes the base', lora({ use_dora: true, init: 'pissa', r: 2 }), `${AT}.lora.use_dora`, /base/],
+  ['dropout of token ids', lora({ dropout: 0.1, target_modules: ['embed_tokens'] }), `${AT}.lora.dropout`, /embed_tokens/],
+  ['LoRA-GA of the head', lora({ init: 'lora_ga', r: 2, target_modules: ['lm_head'] }), `${AT}.lora.init`, /lm_head/],
   ['more PiSSA than a matrix has directions', lora({ init: 'pissa', r: 9, target_modules: ['q_proj'] }), `${AT}.lora.r`, /side of 8/],
   ['a ratio of 0', lora({ loraplus_lr_ratio: 0 }), `${AT}.lora.loraplus_lr_ratio`],
   ['a dropout of 1', lora({ dropout: 1 }), `${AT}.lora.dropout`],
@@ -241,7 +251,9 @@ describe('bad inputs of training', () => {
   it.each(PARAMETERS.map(([name, fields, param, words]) => ({ name, fields, param, words: words ?? /./ })))(
     'a request with $name',
     async ({ fields, param, words }) => {
-      const answer = await create({ model: 'test-base', training_file: goodFile, ...fields });
+      const wanted = { model: 'test-base', training_file: goodFile, ...fields };
+      const training_file = wanted.training_file === 'two rows' ? twoRowsFile : wanted.training_file;
+      const answer = await create({ ...wanted, training_file });
       const refusal = refusalOf(answer);
       expect(refusal).toMatchObject({ param });
       expect(Math.floor(answer.statusCode / 100)).toBe(4);

@@ -46,6 +46,15 @@ export function checkHyperparameters(chosen: Hyperparameters, limits: ChoiceLimi
     );
 }
 
+/** Steps of a job that is bounded by epochs, known once its rows are. @throws AppError `invalid_request` for more than the server allows. */
+export function checkStepCount(chosen: Hyperparameters, rowCount: number, maxSteps: number, path: string): void {
+  if (chosen.maxSteps !== null) return;
+  const steps = Math.ceil(rowCount / (chosen.batchSize * chosen.gradientAccumulation)) * chosen.epochs;
+  if (steps <= maxSteps) return;
+  const expected = `fewer epochs, or max_steps: ${rowCount} rows make ${steps} steps, this server allows ${maxSteps} (trainingMaxSteps)`;
+  throw refusalAt(path)('n_epochs', chosen.epochs, expected);
+}
+
 type Refuse = (field: string, got: unknown, expected: string) => AppError;
 
 function refusalAt(path: string): Refuse {
@@ -76,21 +85,19 @@ function checkLora(lora: LoraSpec, limits: ChoiceLimits, refuse: Refuse): void {
     if (!sites.some(({ module }) => module === suffix || module.endsWith(`.${suffix}`)))
       throw refuse(`rank_pattern.${suffix}`, rank, 'the end of the path of a module that is trained, such as "layers.0.self_attn.q_proj"');
   }
-  const special = sites.find(({ kind }) => kind !== 'linear');
-  if (special === undefined) return checkSpectralRank(lora, Math.max(...ranks), sites, refuse);
-  const name = lastComponent(special.module);
-  if (lora.useDora) throw refuse('use_dora', true, `it for linears of the layers only, not for ${name}`);
-  if (lora.dropout > 0 && special.kind === 'embedding')
-    throw refuse('dropout', lora.dropout, `0 beside ${name}: token ids cannot be dropped`);
-  if (changesBase(lora)) throw refuse('init', lora.init, `it for linears of the layers only, not for ${name}`);
+  if (lora.dropout > 0 && sites.some(({ kind }) => kind === 'embedding'))
+    throw refuse('dropout', lora.dropout, '0 beside embed_tokens: token ids cannot be dropped');
+  if (changesBase(lora)) checkSpectralInit(lora, Math.max(...ranks), sites, refuse);
 }
 
-/** PiSSA and LoRA-GA take singular vectors, of which there are no more than the smaller side has. */
-function checkSpectralRank(lora: LoraSpec, rank: number, sites: readonly TrainableSite[], refuse: Refuse): void {
-  if (!changesBase(lora)) return;
+/** PiSSA and LoRA-GA take singular vectors, of which there are no more than the smaller side has; an embedding begins by default beside them. */
+function checkSpectralInit(lora: LoraSpec, rank: number, sites: readonly TrainableSite[], refuse: Refuse): void {
+  if (lora.init === 'lora_ga' && sites.some(({ kind }) => kind === 'head'))
+    throw refuse('init', lora.init, 'another init beside lm_head, whose gradient is not computed');
   if (lora.useDora) throw refuse('use_dora', true, `it without "init" ${lora.init}: DoRA is defined over the unchanged base`);
   const needed = lora.init === 'lora_ga' ? 2 * rank : rank;
-  const smallest = Math.min(...sites.map(({ inFeatures, outFeatures }) => Math.min(inFeatures, outFeatures)));
+  const sides = sites.flatMap(({ kind, inFeatures, outFeatures }) => (kind === 'embedding' ? [] : [inFeatures, outFeatures]));
+  const smallest = Math.min(...sides);
   if (needed > smallest)
     throw refuse(
       'r',

@@ -11,6 +11,8 @@ export interface JobRecord {
   readonly validationFile: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly hyperparameters: Hyperparameters;
+  /** Where the request had them, for messages. */
+  readonly choicesPath: string;
   /** Null when the job was made before its rows were all checked. */
   readonly rows: RowTotals | null;
 }

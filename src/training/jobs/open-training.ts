@@ -9,7 +9,8 @@ import { JobSignals } from './events.ts';
 import { createTrainingFiles } from './files.ts';
 import { JobFolders } from './job-folders.ts';
 import { createJobPublisher } from './publisher.ts';
-import { JobRunner, type JobRunnerParts, type TrainerProcess } from './runner.ts';
+import type { TrainerProcess } from './job-order.ts';
+import { JobRunner, type JobRunnerParts } from './runner.ts';
 import { JobService } from './service.ts';
 import { attemptLost } from './transitions.ts';
 

@@ -2,23 +2,13 @@
 // written to the job's row under the attempt's fence, so whoever dies, and whenever, the row says how to go on.
 import { describeError, isAppError, type Clock, type Digest, type Logger } from '../../core/index.ts';
 import { ENDED_STATUSES, type JobRow, type JobStore } from '../../storage/index.ts';
-import type { FromTrainer, JobOrder, JobResult, ToTrainer } from '../messages.ts';
+import type { FromTrainer, JobOrder, JobResult } from '../messages.ts';
 import type { JobSignals } from './events.ts';
 import type { JobFolders } from './job-folders.ts';
+import { type CommonOrder, orderOf, type TrainerProcess } from './job-order.ts';
 import { JobPace } from './job-pace.ts';
-import { recordOf } from './job-record.ts';
 import type { JobPublisher } from './publisher.ts';
 import { attemptLost, attemptPaused, failed, progress, type ProgressMessage, type Transition } from './transitions.ts';
-
-/** The trainer process, as a supervisor runs it: started again with growing delays when it dies. */
-export interface TrainerProcess {
-  start(): void;
-  stop(): Promise<void>;
-  /** False when no process takes messages now. */
-  send(message: ToTrainer): boolean;
-  onMessage(listener: (message: FromTrainer) => void): void;
-  onDown(listener: () => void): void;
-}
 
 export interface JobRunnerParts {
   readonly jobs: JobStore;
@@ -28,8 +18,7 @@ export interface JobRunnerParts {
   readonly signals: JobSignals;
   readonly baseDigest: Digest;
   readonly blobPath: (digest: Digest) => string;
-  /** What every order says alike. */
-  readonly order: Pick<JobOrder, 'modelFolder' | 'threadCount' | 'memoryBudgetBytes' | 'checkpointSteps'>;
+  readonly order: CommonOrder;
   /** Silence after which an attempt is given up. */
   readonly leaseMs: number;
   /** Deaths of the trainer at one job, without a checkpoint between them, after which the job has failed. */
@@ -144,7 +133,9 @@ export class JobRunner {
     this.#attempt = attempt;
     trainer.start();
     try {
-      attempt.order = this.#orderOf(row, await this.#parts.folders.prepare(row));
+      const { folders, blobPath, order } = this.#parts;
+      const initialAdapter = await folders.prepare(row);
+      attempt.order = orderOf(row, order, { jobFolder: folders.path(row.id), initialAdapter, blobPath });
     } catch (error) {
       const message = `the job could not be made ready: ${describeError(error)}`;
       this.#endWith(attempt, (present, nowMs) => failed(present, { code: 'internal', message, param: null }, nowMs));
@@ -153,20 +144,6 @@ export class JobRunner {
     // Ended while its folder was made.
     if (this.#attempt === attempt) this.#dispatch();
     else this.#cleanUp(row);
-  }
-
-  #orderOf(row: JobRow, initialAdapter: string | null): JobOrder {
-    const { folders, blobPath, order } = this.#parts;
-    return {
-      ...order,
-      jobId: row.id,
-      fence: row.fence,
-      trainingFile: blobPath(row.trainingDigest),
-      validationFile: row.validationDigest === null ? null : blobPath(row.validationDigest),
-      initialAdapter,
-      jobFolder: folders.path(row.id),
-      hyperparameters: recordOf(row).hyperparameters,
-    };
   }
 
   /** Hands the attempt over once both are ready, unless it is not wanted any more. */

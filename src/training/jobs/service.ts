@@ -2,6 +2,7 @@
 import { AppError, describeError, isAppError, type Clock, type Digest, type Logger, type Random, type TenantId } from '../../core/index.ts';
 import { ENDED_STATUSES, type JobContent, type JobRow, type JobStore } from '../../storage/index.ts';
 import type { FineTuningJobs, JobRequest, Page, PageRequest, RowTotals, TrainingCheckpoint, TrainingEvent, TrainingJob } from '../port.ts';
+import { checkStepCount } from './check-choices.ts';
 import type { RowChecker, RowLimits } from './check-rows.ts';
 import { eventOf, type JobSignals, messageEvent, stepRecordOf } from './events.ts';
 import { checkpointId, derivedName, eventId, newJobId, numberOf } from './ids.ts';
@@ -48,7 +49,7 @@ export class JobService implements FineTuningJobs {
     const seed = request.seed ?? Buffer.from(random.bytes(4)).readUInt32LE();
     const checked = await checkRequest(check, tenant, request, { jobName: derivedName(id), seed });
     try {
-      const rows = this.#checkRows(checked);
+      const rows = this.#checkRows(checked, request.choicesPath);
       const known = await within(rows, this.#parts.answerWithinMs);
       this.#requireRoom(tenant);
       const content: JobContent = {
@@ -76,8 +77,9 @@ export class JobService implements FineTuningJobs {
   resumeChecks(): void {
     for (const row of this.#parts.jobs.withStatus(['validating_files'])) {
       const validation = row.validationDigest === null ? null : { digest: row.validationDigest };
-      const { hyperparameters } = recordOf(row);
-      this.#settleLater(row, this.#checkRows({ training: { digest: row.trainingDigest }, validation, hyperparameters }));
+      const { hyperparameters, choicesPath } = recordOf(row);
+      const files = { training: { digest: row.trainingDigest }, validation, hyperparameters };
+      this.#settleLater(row, this.#checkRows(files, choicesPath));
     }
   }
 
@@ -184,10 +186,12 @@ export class JobService implements FineTuningJobs {
     });
   }
 
-  #checkRows(files: RowFiles & Pick<CheckedRequest, 'hyperparameters'>): Promise<RowTotals> {
+  async #checkRows(files: RowFiles & Pick<CheckedRequest, 'hyperparameters'>, choicesPath: string): Promise<RowTotals> {
     const { check, checker, rowLimits } = this.#parts;
     const limits = { ...rowLimits, maxSeqLength: files.hyperparameters.maxSeqLength };
-    return checkJobRows(checker, files, (digest) => check.adapters.keeper.path(digest), limits);
+    const totals = await checkJobRows(checker, files, (digest) => check.adapters.keeper.path(digest), limits);
+    checkStepCount(files.hyperparameters, totals.rows, check.limits.maxSteps, choicesPath);
+    return totals;
   }
 
   /** Queues the job when its rows are good, else fails it. */
@@ -216,8 +220,8 @@ export class JobService implements FineTuningJobs {
 }
 
 function storedRequest(request: JobRequest, { hyperparameters }: CheckedRequest, rows: RowTotals | null): JobRecord {
-  const { model, trainingFile, validationFile, metadata } = request;
-  return { model, trainingFile, validationFile, metadata, hyperparameters, rows };
+  const { model, trainingFile, validationFile, metadata, choicesPath } = request;
+  return { model, trainingFile, validationFile, metadata, choicesPath, hyperparameters, rows };
 }
 
 function queuedWords({ rows, tokens, supervisedTokens, cutRows }: RowTotals): string {
