@@ -48,7 +48,7 @@ export interface BaseSessions {
 }
 
 export function openBaseSessions(compiled: CompiledModel, threadCount: number): BaseSessions {
-  // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
+  // A run has thousands of short operators: threads that sleep between them cost time (DECISIONS.md).
   const environment = createEnvironment({ threadCount, allowSpinning: true });
   const opened: Session[] = [];
   const mapped: SharedWeights[] = [];
