@@ -52,7 +52,7 @@ export function openBaseSessions(
   compiled: CompiledModel,
   { threadCount, libraryPath }: Pick<ComputationOptions, 'threadCount' | 'libraryPath'>,
 ): BaseSessions {
-  // A run has thousands of short operators: threads that sleep between them cost 8 % (DECISIONS.md).
+  // A run has thousands of short operators: threads that sleep between them cost time (DECISIONS.md).
   const environment = createEnvironment({ threadCount, ...(libraryPath !== undefined && { libraryPath }), allowSpinning: true });
   const opened: Session[] = [];
   const mapped: SharedWeights[] = [];
