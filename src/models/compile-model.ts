@@ -14,7 +14,7 @@ import {
   KV_PRECISIONS,
   type KvPrecision,
   type LoraInputGroup,
-  type Precision,
+  type StoredForm,
 } from './compiled-model.ts';
 import { readCalibration } from './calibration/calibration.ts';
 import { kvScales } from './calibration/kv-scales.ts';
@@ -41,7 +41,7 @@ interface ManifestGraph {
 interface Manifest {
   readonly compilerVersion: number;
   readonly baseDigest: Digest;
-  readonly precision: Precision;
+  readonly precision: StoredForm;
   /** How projection groups are multiplied row by row in integers; null: none is. */
   readonly rowWise: { readonly levels: RowLevels; readonly products: Readonly<Record<string, number>> } | null;
   readonly shape: CompiledModel['shape'];
@@ -53,7 +53,7 @@ interface Manifest {
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
 export async function ensureCompiled(
   model: ModelPackage,
-  precision: Precision,
+  precision: StoredForm,
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
   return (await openCompiled(model.folder, precision, 'fp32', model.record.digest)) ?? compile(model, precision, onProgress);
@@ -65,7 +65,7 @@ export async function ensureCompiled(
  */
 export async function openCompiled(
   modelFolder: string,
-  precision: Precision,
+  precision: StoredForm,
   kv: KvPrecision,
   baseDigest?: Digest,
 ): Promise<CompiledModel | null> {
@@ -90,7 +90,7 @@ export async function openCompiled(
     path: join(folder, manifest.graphs[kv][profile].file),
   });
   return {
-    precision,
+    precision: precision === 'int8-blocks' ? 'int8' : precision,
     shape: manifest.shape,
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
@@ -108,13 +108,13 @@ async function readManifest(path: string): Promise<Manifest | null> {
   }
 }
 
-function compiledFolder(modelFolder: string, precision: Precision): string {
+function compiledFolder(modelFolder: string, precision: StoredForm): string {
   return join(modelFolder, 'compiled', precision);
 }
 
 async function compile(
   model: ModelPackage,
-  precision: Precision,
+  precision: StoredForm,
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
   const target = compiledFolder(model.folder, precision);
@@ -139,14 +139,14 @@ async function compile(
 
 async function writeCompiled(
   model: ModelPackage,
-  precision: Precision,
+  precision: StoredForm,
   folder: string,
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
   const { config } = model;
   const rowWise = await rowWiseOf(model, precision);
   const target = {
-    precision: precision === 'w8a8' ? 'int8' : precision,
+    precision: precision === 'w8a8' || precision === 'int8-blocks' ? 'int8' : precision,
     ...(rowWise && { rowWise }),
     maxContext: config.maxContext,
   } as const;
@@ -187,7 +187,7 @@ async function writeCompiled(
  * How this machine multiplies at a precision. With int8 dot products, int8 takes products in integers as well: two each, which needs no calibration,
  * is as exact as blocks and faster from two rows on.
  */
-export async function rowWiseOf(model: ModelPackage, precision: Precision): Promise<RowWise | undefined> {
+export async function rowWiseOf(model: ModelPackage, precision: StoredForm): Promise<RowWise | undefined> {
   const levels = rowLevels(thisMachine());
   if (precision === 'int8') return levels === 'full' ? doubleRowWise(model.config) : undefined;
   if (precision !== 'w8a8') return undefined;

@@ -8,6 +8,9 @@ export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'
 /** w8a8: int8, with the projections that bear it multiplied in integers, a scale a row of activations. */
 export type Precision = 'fp32' | 'int8' | 'int4' | 'w8a8';
 
+/** A form on disk. int8 is made for the machine; `int8-blocks` has its weights in blocks on every machine, which training reads. */
+export type StoredForm = Precision | 'int8-blocks';
+
 /** Of keys and values in the cache. */
 export type KvPrecision = 'fp32' | 'int8';
 export const KV_PRECISIONS: readonly KvPrecision[] = ['fp32', 'int8'];
