@@ -53,7 +53,7 @@ function engineOptions(settings: Settings, base: FrontBase, blobFolder: string):
   return {
     modelFolder: base.model.folder,
     precision: base.forms.decode,
-    ...(base.forms.prefill === 'fp32' && { prefillPrecision: base.forms.prefill }),
+    ...(base.forms.prefill !== null && { prefillPrecision: base.forms.prefill }),
     kvPrecision: base.forms.kv,
     device: base.device,
     threadCount: settings.threadCount ?? availableParallelism(),

@@ -26,7 +26,7 @@ import { thisMachine } from './serving-forms.ts';
 import { writeWeightsFile } from './weights-file.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 4;
+export const COMPILER_VERSION = 5;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -90,7 +90,7 @@ export async function openCompiled(
     path: join(folder, manifest.graphs[kv][profile].file),
   });
   return {
-    precision: precision === 'int8-blocks' ? 'int8' : precision,
+    precision,
     shape: manifest.shape,
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
@@ -146,7 +146,7 @@ async function writeCompiled(
   const { config } = model;
   const rowWise = await rowWiseOf(model, precision);
   const target = {
-    precision: precision === 'w8a8' || precision === 'int8-blocks' ? 'int8' : precision,
+    precision: blockPrecision(precision),
     ...(rowWise && { rowWise }),
     maxContext: config.maxContext,
   } as const;
@@ -183,24 +183,23 @@ async function writeCompiled(
   });
 }
 
-/**
- * How this machine multiplies at a precision. With int8 dot products, int8 takes products in integers as well: two each, which needs no calibration,
- * is as exact as blocks and faster from two rows on.
- */
-export async function rowWiseOf(model: ModelPackage, precision: StoredForm): Promise<RowWise | undefined> {
-  const levels = rowLevels(thisMachine());
-  if (precision === 'int8') return levels === 'full' ? doubleRowWise(model.config) : undefined;
-  if (precision !== 'w8a8') return undefined;
+/** Of the weights that are not multiplied row by row. */
+export function blockPrecision(form: StoredForm): 'fp32' | 'int8' | 'int4' {
+  return form === 'w8a8' || form === 'int8-rows' ? 'int8' : form;
+}
+
+/** Which projection groups of a form are multiplied row by row in integers; undefined: none. @throws Error at w8a8 without a calibration. */
+export async function rowWiseOf(model: ModelPackage, form: StoredForm): Promise<RowWise | undefined> {
+  if (form === 'int8-rows') return doubleRowWise(model.config);
+  if (form !== 'w8a8') return undefined;
   const calibration = await readCalibration(model.folder, model.record.digest);
   if (!calibration) throw new Error(`${model.record.id} is not calibrated, which compiling it at w8a8 needs`);
-  return chosenRowWise(model, calibration, levels);
+  return chosenRowWise(model, calibration, rowLevels(thisMachine()));
 }
 
 /** Made on a machine with other kernels, a form would be slow here, or wrong where levels may saturate. */
-function isOfOtherMachine({ precision, rowWise }: Manifest): boolean {
-  const levels = rowLevels(thisMachine());
-  const expected = precision === 'w8a8' || (precision === 'int8' && levels === 'full') ? levels : null;
-  return (rowWise?.levels ?? null) !== expected;
+function isOfOtherMachine({ rowWise }: Manifest): boolean {
+  return rowWise !== null && rowWise.levels !== rowLevels(thisMachine());
 }
 
 function productsOf({ groups }: RowWise): Readonly<Record<string, number>> {

@@ -1,7 +1,7 @@
 // Everything that serving some forms of a base needs on disk: the compiled forms, and before those made from it the calibration.
 import { readCalibration } from './calibration/calibration.ts';
 import { ensureCompiled } from './compile-model.ts';
-import type { Precision } from './compiled-model.ts';
+import type { StoredForm } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
 import type { ServingForms } from './serving-forms.ts';
 
@@ -25,7 +25,7 @@ export interface PrepareOptions {
 /** Makes what is missing or stale; a second call finds everything in place. */
 export async function prepareForms(model: ModelPackage, forms: ServingForms, { calibrate, onProgress }: PrepareOptions): Promise<void> {
   const reportStage = (stage: PrepareProgress['stage']) => (done: number, total: number) => onProgress?.({ stage, done, total });
-  const compile = (precision: Precision) => ensureCompiled(model, precision, reportStage('compile'));
+  const compile = (precision: StoredForm) => ensureCompiled(model, precision, reportStage('compile'));
   const precisions = [forms.decode, forms.prefill].filter((precision) => precision !== null);
   // Calibrating reads the weights of a float32 form where there is one.
   if (precisions.includes('fp32')) await compile('fp32');

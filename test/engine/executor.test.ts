@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../src/adapters/packed.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
 import type { ModelExecutor } from '../../src/engine/index.ts';
+import { hasInt8DotProduct, processorFlags } from '../../src/core/index.ts';
 import { calibrate } from '../../src/models/calibration/index.ts';
 import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, openCompiled } from '../../src/models/index.ts';
 import { fixturePath } from '../support/repository.ts';
@@ -270,4 +271,28 @@ describe('the executor', () => {
     decodeOnly.close();
     alone.removeRow(0);
   });
+
+  it.skipIf(!hasInt8DotProduct(processorFlags()))(
+    'runs calls of many tokens on the form with products in integers, of one row or of twelve',
+    async () => {
+      const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'int8-rows')];
+      const common = { threadCount: 1, allowSpinning: false, maxRows: 12, maxContext: 256 };
+      const both = createOrtExecutor({ ...common, model: blocks, prefillModel: integers });
+      const integersOnly = createOrtExecutor({ ...common, model: integers });
+      const tokens = Array.from({ length: 20 }, (_, index) => (index * 7) % base.description.vocabularySize);
+      const rows = Array.from({ length: 12 }, (_, row) => row);
+      const run = (one: ModelExecutor): readonly Float32Array[] => {
+        for (const row of rows) one.addRow(row, 128, null);
+        const last = rows.map((row) =>
+          one.run({ kind: 'prefill', row, tokenIds: tokens, startPosition: 0, logits: row === 0 ? 'last' : 'none' }).slice(),
+        );
+        const step = one.run({ kind: 'decode', capacity: 128, rows: rows.map((row) => ({ row, tokenId: row + 1, position: 20 })) }).slice();
+        return [last[0] ?? new Float32Array(), step];
+      };
+      const [expected, actual] = [run(integersOnly), run(both)];
+      actual.forEach((logits, index) => expect(logits).toEqual(expected[index]));
+      both.close();
+      integersOnly.close();
+    },
+  );
 });

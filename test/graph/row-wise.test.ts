@@ -83,6 +83,13 @@ describe('row-wise products', () => {
     },
   );
 
+  it('run when no logits are asked for, as in all but the last chunk of a prompt', async () => {
+    const { graph } = compileDecoder(config, { precision: 'fp32', lora: 'none', maxContext: 64, rowWise: rowWise(2, 'full', new Map()) });
+    const none = { logits_positions: { data: new BigInt64Array(0), dims: [rows.length, 0, 1] } };
+    const results = await runGraph(graph, tinyCheckpoint, { ...decoderFeeds(config, rows, { capacity: 8 }), ...none });
+    expect(results.logits?.dims).toEqual([rows.length, 0, config.vocabularySize]);
+  });
+
   it('take the head too', async () => {
     const all = rowWise(2, 'full', new Map());
     const headAlone = { ...all, groups: new Map([...all.groups].filter(([group]) => group === 'head')) };

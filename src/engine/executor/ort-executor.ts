@@ -26,7 +26,7 @@ const LATER_SESSIONS: readonly (readonly [GraphProfile, number])[] = [
 
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
-  /** Another form of the same base for long prefill calls, where its kernels are faster; it shares KV (of one precision) and adapters. */
+  /** Another form of the same base for calls of many tokens, where its kernels are faster; it shares KV (of one precision) and adapters. */
   readonly prefillModel?: CompiledModel;
   readonly threadCount: number;
   readonly allowSpinning: boolean;

@@ -151,7 +151,7 @@ export class RowGroup implements Disposable {
   #bind(start: number, count: number, tokenCount: number): BoundLanes {
     const profile = this.#adapters.profile(start, count);
     const { environment, model, sessions } = this.#options;
-    const { precision, graph, session } = sessions.session(profile, tokenCount);
+    const { precision, graph, session } = sessions.session(profile, count * tokenCount);
     const shared = this.#adapters.areShared(start, count);
     const key = `${profile}:${precision}:${start}:${count}:${shared ? 'shared' : 'apart'}`;
     const known = this.#bound.get(key);

@@ -1,5 +1,5 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
-import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, Precision } from '../../models/index.ts';
+import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, StoredForm } from '../../models/index.ts';
 import {
   createSession,
   createSessionApart,
@@ -10,16 +10,19 @@ import {
 } from '../../runtime/index.ts';
 
 export interface ChosenSession {
-  readonly precision: Precision;
+  readonly precision: StoredForm;
   readonly graph: CompiledGraph;
   readonly session: Session;
 }
 
 /**
- * Calls with at least this many tokens of a row use the prefill form; below, reading its larger weights costs more than its kernels
- * save. Measured with float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128.
+ * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
+ * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For products in integers beside
+ * blocks with AMX, tokens/s of blocks and integers: 1 row 122 and 81, 4 266 and 247, 8 365 and 377, 16 470 and 528; a prompt of 128, 965 and 1,536.
  */
-const PREFILL_FORM_MIN_TOKENS = 32;
+function minTokensOf({ precision }: CompiledModel): number {
+  return precision === 'fp32' ? 32 : 12;
+}
 
 export class SessionTable implements Disposable {
   readonly #environment: OrtEnvironment;
@@ -34,7 +37,7 @@ export class SessionTable implements Disposable {
     this.#prefill = prefill;
   }
 
-  /** The session for a call of `tokenCount` tokens a row. Loads it at first use. */
+  /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
   session(profile: GraphProfile, tokenCount: number): ChosenSession {
     const model = this.#modelFor(tokenCount);
     const key = `${profile}:${model.precision}`;
@@ -78,7 +81,7 @@ export class SessionTable implements Disposable {
   }
 
   #modelFor(tokenCount: number): CompiledModel {
-    return this.#prefill && tokenCount >= PREFILL_FORM_MIN_TOKENS ? this.#prefill : this.#model;
+    return this.#prefill && tokenCount >= minTokensOf(this.#prefill) ? this.#prefill : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {

@@ -30,7 +30,7 @@ describe('quantise-rows', () => {
         %x.two: float32[b, t, 4]
       ) {
         %one/Abs: float32[b, t, 4] = Abs(%x.one)
-        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[-1], keepdims=1}
+        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[2], keepdims=1}
         %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
         %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
         %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
@@ -56,7 +56,7 @@ describe('quantise-rows', () => {
         %x.one: float32[b, t, 4]
       ) {
         %one/Abs: float32[b, t, 4] = Abs(%x.one)
-        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[-1], keepdims=1}
+        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[2], keepdims=1}
         %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
         %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
         %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])

@@ -56,7 +56,9 @@ export function emitRowProduct(emitter: Emitter, { inputs: [x], site }: Node, we
   if (!x) throw new Error('a projection has lost its input');
   const scalar = (value: number): Value => graph.initializer(constant(Float32Array.of(value), []));
   const zero = graph.initializer(constant(Uint8Array.of(ZERO), []));
-  const largest = emitter.emit('ReduceMax', [emitter.emit('Abs', [x])], { axes: ints([-1]), keepdims: int(1) }, { name: 'largest' });
+  // Counted from the front: over no tokens at all, ONNX Runtime keeps the width of an axis that is counted from the end.
+  const last = x.shape.length - 1;
+  const largest = emitter.emit('ReduceMax', [emitter.emit('Abs', [x])], { axes: ints([last]), keepdims: int(1) }, { name: 'largest' });
   const scale = emitter.emit('Mul', [largest, graph.initializer(constant(Float32Array.of(1 / LARGEST_LEVEL)))], {}, { name: 'scale' });
   const inSteps = emitter.emit('Div', [x, scale]);
   const product = (values: Value, step: Value, name: string): Value => {

@@ -6,8 +6,16 @@ import { compileDecoder } from '../../architectures/index.ts';
 import { encodeOnnxModel } from '../../formats/index.ts';
 import { ELEMENT_BYTES, elementCount, storedWeights, type StoredWeight, toOnnx } from '../../graph/index.ts';
 import { withRecent } from '../checkpoint.ts';
-import type { CompiledModel, KvPrecision, Precision } from '../compiled-model.ts';
-import { COMPILER_VERSION, openCompiled, type Placement, rowWiseOf, WEIGHTS_FILE, writeWeightsOf } from '../compile-model.ts';
+import type { CompiledModel, KvPrecision, StoredForm } from '../compiled-model.ts';
+import {
+  blockPrecision,
+  COMPILER_VERSION,
+  openCompiled,
+  type Placement,
+  rowWiseOf,
+  WEIGHTS_FILE,
+  writeWeightsOf,
+} from '../compile-model.ts';
 import type { ModelPackage } from '../model-package.ts';
 import { mergedCheckpoint, type TensorMerge } from './merged-checkpoint.ts';
 
@@ -21,7 +29,7 @@ const SHARED_FILE = 'shared.bin';
 
 interface Manifest {
   readonly compilerVersion: number;
-  readonly precision: Precision;
+  readonly precision: StoredForm;
   readonly kv: KvPrecision;
   readonly graphBytes: number;
   readonly weightsBytes: number;
@@ -58,7 +66,7 @@ export async function touchMergedForm(folder: string, now: Date): Promise<void> 
 }
 
 export interface MergeTarget {
-  readonly precision: Precision;
+  readonly precision: StoredForm;
   readonly kv: KvPrecision;
   /** Checkpoint tensor → its merge, for every tensor that the adapter changes. */
   readonly merges: ReadonlyMap<string, TensorMerge>;
@@ -94,7 +102,7 @@ async function writeForm(
 ): Promise<void> {
   const rowWise = await rowWiseOf(model, precision);
   const { graph } = compileDecoder(model.config, {
-    precision: precision === 'w8a8' ? 'int8' : precision,
+    precision: blockPrecision(precision),
     ...(rowWise && { rowWise }),
     lora: 'none',
     kv,

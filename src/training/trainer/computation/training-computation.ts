@@ -15,7 +15,7 @@ import { buildTrainingGraph, LOSS_OUTPUT } from './training-graph.ts';
 export async function createTrainingComputation(options: ComputationOptions): Promise<TrainingComputation> {
   const model = await openModelPackage(options.modelFolder);
   try {
-    const compiled = await ensureCompiled(model, options.basePrecision === 'int8' ? 'int8-blocks' : 'fp32');
+    const compiled = await ensureCompiled(model, options.basePrecision);
     const frozen = await frozenSites(model, options.sites);
     const base = openBaseSessions(compiled, options);
     return new Computation(

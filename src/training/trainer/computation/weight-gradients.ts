@@ -20,7 +20,7 @@ const RUN_BYTES = 128 * 1024 ** 2;
 export async function createWeightGradients(options: WeightGradientOptions): Promise<WeightGradients> {
   const model = await openModelPackage(options.modelFolder);
   try {
-    const compiled = await ensureCompiled(model, options.basePrecision === 'int8' ? 'int8-blocks' : 'fp32');
+    const compiled = await ensureCompiled(model, options.basePrecision);
     return weightGradients(model.config, compiled, options);
   } finally {
     await model.close();
