@@ -17,8 +17,8 @@ export interface ChosenSession {
 
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
- * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For products in integers beside
- * blocks with AMX, tokens/s of blocks and integers: 1 row 122 and 81, 4 266 and 247, 8 365 and 377, 16 470 and 528; a prompt of 128, 965 and 1,536.
+ * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. Products in integers beside blocks with
+ * AMX: equal up to 8 tokens, faster at 16 (models/DECISIONS.md).
  */
 function minTokensOf({ precision }: CompiledModel): number {
   return precision === 'fp32' ? 32 : 12;
