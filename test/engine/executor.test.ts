@@ -289,8 +289,8 @@ describe('the executor', () => {
         const step = one.run({ kind: 'decode', capacity: 128, rows: rows.map((row) => ({ row, tokenId: row + 1, position: 20 })) }).slice();
         return [last[0] ?? new Float32Array(), step];
       };
-      const [expected, actual] = [run(integersOnly), run(both)];
-      actual.forEach((logits, index) => expect(logits).toEqual(expected[index]));
+      const [wanted, actual] = [run(integersOnly), run(both)];
+      actual.forEach((logits, index) => expect(logits).toEqual(wanted[index]));
       both.close();
       integersOnly.close();
     },
