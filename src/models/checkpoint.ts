@@ -1,5 +1,5 @@
 // The original weights of a base, under Hugging Face's names, whatever file they came in. Reads one tensor at a time.
-import { describeError } from '../core/index.ts';
+import { describeError, isAppError } from '../core/index.ts';
 
 export interface CheckpointTensor {
   readonly shape: readonly number[];
@@ -20,7 +20,8 @@ export function withRecent(checkpoint: Checkpoint, keep: number): Checkpoint {
     const known = recent.get(name);
     if (known) return known;
     const tensor = await checkpoint.read(name).catch((cause: unknown) => {
-      throw new Error(`weight ${name}: ${describeError(cause)}`, { cause });
+      // What is said to a user names its tensor already.
+      throw isAppError(cause) ? cause : new Error(`weight ${name}: ${describeError(cause)}`, { cause });
     });
     recent.set(name, tensor);
     const [oldest] = recent.keys();

@@ -1,5 +1,5 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
@@ -24,6 +24,7 @@ import type { ModelPackage } from './model-package.ts';
 import { chosenRowWise, doubleRowWise, rowLevels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { writeWeightsFile } from './weights-file.ts';
+import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
 export const COMPILER_VERSION = 5;
@@ -118,15 +119,9 @@ async function compile(
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
   const target = compiledFolder(model.folder, precision);
-  const work = `${target}.${process.pid}.partial`;
-  await rm(work, { recursive: true, force: true });
-  await mkdir(work, { recursive: true });
   try {
-    await writeCompiled(model, precision, work, onProgress);
-    await rm(target, { recursive: true, force: true });
-    await rename(work, target);
+    await writeWholeFolder(target, (work) => writeCompiled(model, precision, work, onProgress));
   } catch (error) {
-    await rm(work, { recursive: true, force: true });
     // Another process may have finished the same work in between.
     const finished = await openCompiled(model.folder, precision, 'fp32', model.record.digest);
     if (finished) return finished;

@@ -111,7 +111,7 @@ describe('an adapter that cannot be merged', { timeout: MERGE_MS }, () => {
     const [failed, base] = await Promise.all(['broken', MODEL].map((model) => api.post('/v1/completions', { ...request, model })));
     expect(base?.status).toBe(200);
     expect(failed?.status).toBe(500);
-    expect(await failed?.text()).toContain('the adapter could not be merged: its merged weights could not be made or loaded');
+    expect(await failed?.text()).toMatch(/could not be merged: .* is NaN/);
   });
 });
 

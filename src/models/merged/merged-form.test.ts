@@ -104,9 +104,10 @@ describe('a merged form', () => {
     await ensureCompiled(model, 'int8');
     const target = join(folder, 'broken');
     const merges = new Map([[QUERY, (base: Float32Array) => base.map((value, index) => (index === 3 ? Infinity : value))]]);
-    await expect(makeMergedForm(model, { precision: 'int8', kv: 'fp32', merges }, target)).rejects.toThrow(
-      `value 3 of its merged ${QUERY} is Infinity`,
-    );
+    await expect(makeMergedForm(model, { precision: 'int8', kv: 'fp32', merges }, target)).rejects.toMatchObject({
+      code: 'generation_failed',
+      message: `value 3 of its merged ${QUERY} is Infinity, expected a finite number`,
+    });
     expect(readdirSync(folder).filter((name) => name.startsWith('broken'))).toEqual([]);
   });
 });

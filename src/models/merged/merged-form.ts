@@ -1,6 +1,6 @@
 // A base with one adapter merged in, as files: a graph without side paths, and the weights that differ from those of the compiled base, which it
 // shares the rest with. Whole or absent; made again when the compiler or the base's form has changed.
-import { open, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compileDecoder } from '../../architectures/index.ts';
 import { encodeOnnxModel } from '../../formats/index.ts';
@@ -17,6 +17,7 @@ import {
   writeWeightsOf,
 } from '../compile-model.ts';
 import type { ModelPackage } from '../model-package.ts';
+import { writeWholeFolder } from '../whole-folder.ts';
 import { mergedCheckpoint, type TensorMerge } from './merged-checkpoint.ts';
 
 const GRAPH_FILE = 'graph.onnx';
@@ -81,17 +82,7 @@ export interface MergeTarget {
 export async function makeMergedForm(model: ModelPackage, target: MergeTarget, folder: string): Promise<void> {
   const base = await openCompiled(model.folder, target.precision, target.kv, model.record.digest);
   if (!base) throw new Error(`no current ${target.precision} form with a ${target.kv} cache of ${model.record.id} is compiled`);
-  const work = `${folder}.${process.pid}.partial`;
-  await rm(work, { recursive: true, force: true });
-  await mkdir(work, { recursive: true });
-  try {
-    await writeForm(model, target, base, work);
-    await rm(folder, { recursive: true, force: true });
-    await rename(work, folder);
-  } catch (error) {
-    await rm(work, { recursive: true, force: true });
-    throw error;
-  }
+  await writeWholeFolder(folder, (work) => writeForm(model, target, base, work));
 }
 
 async function writeForm(
