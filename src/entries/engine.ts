@@ -34,7 +34,7 @@ async function openForm(folder: string, precision: StoredForm, kv: KvPrecision):
 }
 
 async function openExecutor(
-  { modelFolder, precision, prefillPrecision, kvPrecision, ...options }: EngineOptions,
+  { modelFolder, precision, secondForm, kvPrecision, ...options }: EngineOptions,
   logger: Logger,
 ): Promise<ModelExecutor> {
   const model = await openForm(modelFolder, precision, kvPrecision);
@@ -51,10 +51,10 @@ async function openExecutor(
     clock: systemClock,
   });
   sweepRegularly(mergedForms, logger);
-  const prefillModel = prefillPrecision && (await openForm(modelFolder, prefillPrecision, kvPrecision));
+  const secondModel = secondForm && (await openForm(modelFolder, secondForm, kvPrecision));
   return createOrtExecutor({
     model,
-    ...(prefillModel && { prefillModel }),
+    ...(secondModel && { secondModel }),
     mergedForms,
     threadCount: options.threadCount,
     allowSpinning: true,

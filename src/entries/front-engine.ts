@@ -53,7 +53,7 @@ function engineOptions(settings: Settings, base: FrontBase, blobFolder: string):
   return {
     modelFolder: base.model.folder,
     precision: base.forms.decode,
-    ...(base.forms.prefill !== null && { prefillPrecision: base.forms.prefill }),
+    ...(base.forms.second !== null && { secondForm: base.forms.second }),
     kvPrecision: base.forms.kv,
     device: base.device,
     threadCount: settings.threadCount ?? availableParallelism(),

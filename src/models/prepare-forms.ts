@@ -26,7 +26,7 @@ export interface PrepareOptions {
 export async function prepareForms(model: ModelPackage, forms: ServingForms, { calibrate, onProgress }: PrepareOptions): Promise<void> {
   const reportStage = (stage: PrepareProgress['stage']) => (done: number, total: number) => onProgress?.({ stage, done, total });
   const compile = (precision: StoredForm) => ensureCompiled(model, precision, reportStage('compile'));
-  const precisions = [forms.decode, forms.prefill].filter((precision) => precision !== null);
+  const precisions = [forms.decode, forms.second].filter((precision) => precision !== null);
   // Calibrating reads the weights of a float32 form where there is one.
   if (precisions.includes('fp32')) await compile('fp32');
   const needsCalibration = forms.kv === 'int8' || precisions.includes('w8a8');

@@ -1,4 +1,4 @@
-// Which compiled forms of a base a server needs: one to decode with, and sometimes a float32 one for long prefill calls. Pure policy.
+// Which compiled forms of a base a server needs: one for calls of few tokens, and sometimes a second one for calls of many. Pure policy.
 import { totalmem } from 'node:os';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
 import { hasInt8DotProduct, processorFlags } from '../core/index.ts';
@@ -14,8 +14,8 @@ export interface WantedForms {
 
 export interface ServingForms {
   readonly decode: Precision;
-  /** For calls of many tokens, of one row or of several; null: they run on the decode form. */
-  readonly prefill: Exclude<StoredForm, 'w8a8' | 'int4'> | null;
+  /** For calls of many tokens, of one row or of several; null: they run on the other form. */
+  readonly second: Extract<StoredForm, 'fp32' | 'int8-rows'> | null;
   /** Of both forms, which share the cache. */
   readonly kv: KvPrecision;
 }
@@ -26,7 +26,7 @@ export interface Machine {
 }
 
 /** `auto` takes a second form only while its weights stay below this share of the memory. */
-const PREFILL_MEMORY_SHARE = 1 / 8;
+const SECOND_FORM_MEMORY_SHARE = 1 / 8;
 
 export function thisMachine(): Machine {
   return { hasInt8DotProduct: hasInt8DotProduct(processorFlags()), memoryBytes: totalmem() };
@@ -34,15 +34,15 @@ export function thisMachine(): Machine {
 
 export function servingForms(wanted: WantedForms, float32Bytes: number, machine: Machine): ServingForms {
   const decode = wanted.precision === 'auto' ? 'int8' : wanted.precision;
-  return { decode, prefill: prefillForm(decode, wanted.prefillPrecision, float32Bytes, machine), kv: wanted.kvPrecision };
+  return { decode, second: secondForm(decode, wanted.prefillPrecision, float32Bytes, machine), kv: wanted.kvPrecision };
 }
 
-function prefillForm(
+function secondForm(
   decode: Precision,
   wanted: WantedForms['prefillPrecision'],
   float32Bytes: number,
   machine: Machine,
-): ServingForms['prefill'] {
+): ServingForms['second'] {
   // Block-wise int8 products reach two thirds of float32's speed in long calls without int8 dot products, and two thirds of the speed of products
   // in integers with them (AMX has no other kernels).
   // w8a8's own products are as fast as float32's in long calls, in a sixth of the memory.
@@ -54,7 +54,7 @@ function prefillForm(
       return 'fp32';
     case 'auto': {
       const [form, bytes] = machine.hasInt8DotProduct ? (['int8-rows', float32Bytes / 4] as const) : (['fp32', float32Bytes] as const);
-      return bytes <= machine.memoryBytes * PREFILL_MEMORY_SHARE ? form : null;
+      return bytes <= machine.memoryBytes * SECOND_FORM_MEMORY_SHARE ? form : null;
     }
   }
 }

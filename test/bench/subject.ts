@@ -43,7 +43,7 @@ export interface ExecutorNeeds {
   readonly precision: Precision;
   /** Of the cache; fp32 when absent. */
   readonly kvPrecision?: KvPrecision;
-  /** auto: long prefill calls run on the form that the server would choose on this machine. */
+  /** auto: calls of many tokens run on the form that the server would choose on this machine. */
   readonly prefillPrecision: 'auto' | 'same';
   readonly threadCount: number;
   readonly maxRows: number;
@@ -52,8 +52,8 @@ export interface ExecutorNeeds {
 
 export interface SubjectForms {
   readonly decode: CompiledModel;
-  /** null: prefill runs on the decode form. */
-  readonly prefill: CompiledModel | null;
+  /** For calls of many tokens; null: they run on the other form. */
+  readonly second: CompiledModel | null;
 }
 
 /** The forms that a server would take; compiles what is missing. */
@@ -68,7 +68,7 @@ export async function openSubjectForms(
     if (!form) throw new Error(`the ${wanted} form was made, but is not there`);
     return form;
   };
-  return { decode: await open(forms.decode), prefill: forms.prefill && (await open(forms.prefill)) };
+  return { decode: await open(forms.decode), second: forms.second && (await open(forms.second)) };
 }
 
 /** The executor as the engine process opens it. */
@@ -76,8 +76,8 @@ export async function openSubjectExecutor(
   model: ModelPackage,
   { precision, kvPrecision = 'fp32', prefillPrecision, ...limits }: ExecutorNeeds,
 ): Promise<ModelExecutor> {
-  const { decode, prefill } = await openSubjectForms(model, { precision, kvPrecision, prefillPrecision });
-  return createOrtExecutor({ model: decode, ...(prefill && { prefillModel: prefill }), allowSpinning: true, ...limits });
+  const { decode, second } = await openSubjectForms(model, { precision, kvPrecision, prefillPrecision });
+  return createOrtExecutor({ model: decode, ...(second && { secondModel: second }), allowSpinning: true, ...limits });
 }
 
 /** Token ids of test/fixtures/kl.txt, at least `count`. */

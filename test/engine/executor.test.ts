@@ -195,7 +195,7 @@ describe('the executor', () => {
     expect(divergence).toBeGreaterThan(0);
     quantised.close();
     quantisedAlone.close();
-    expect(() => createOrtExecutor({ ...options, prefillModel: compiled })).toThrow('one keeps it in int8 and the other in float32');
+    expect(() => createOrtExecutor({ ...options, secondModel: compiled })).toThrow('one keeps it in int8 and the other in float32');
   });
 
   it('gives rows that all use one adapter, read once for all, what each gets alone', () => {
@@ -251,7 +251,7 @@ describe('the executor', () => {
   it('reads long prompts with the prefill form and the rest with the decode form, over one cache', async () => {
     const decodeForm = await ensureCompiled(base, 'int8');
     const common = { threadCount: 1, allowSpinning: false, maxRows: 1, maxContext: 256 };
-    const both = createOrtExecutor({ ...common, model: decodeForm, prefillModel: compiled });
+    const both = createOrtExecutor({ ...common, model: decodeForm, secondModel: compiled });
     const decodeOnly = createOrtExecutor({ ...common, model: decodeForm });
     const adapter = adapters[2] ?? null;
     const tokens = Array.from({ length: 40 }, (_, index) => (index * 7) % base.description.vocabularySize);
@@ -277,7 +277,7 @@ describe('the executor', () => {
     async () => {
       const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'int8-rows')];
       const common = { threadCount: 1, allowSpinning: false, maxRows: 12, maxContext: 256 };
-      const both = createOrtExecutor({ ...common, model: blocks, prefillModel: integers });
+      const both = createOrtExecutor({ ...common, model: blocks, secondModel: integers });
       const integersOnly = createOrtExecutor({ ...common, model: integers });
       const tokens = Array.from({ length: 20 }, (_, index) => (index * 7) % base.description.vocabularySize);
       const rows = Array.from({ length: 12 }, (_, row) => row);

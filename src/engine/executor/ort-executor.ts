@@ -27,7 +27,7 @@ const LATER_SESSIONS: readonly (readonly [GraphProfile, number])[] = [
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
   /** Another form of the same base for calls of many tokens, where its kernels are faster; it shares KV (of one precision) and adapters. */
-  readonly prefillModel?: CompiledModel;
+  readonly secondModel?: CompiledModel;
   readonly threadCount: number;
   readonly allowSpinning: boolean;
   /** Rows that may live at the same time. */
@@ -65,7 +65,7 @@ class OrtExecutor implements ModelExecutor {
 
   constructor(options: OrtExecutorOptions) {
     this.#options = options;
-    if (options.prefillModel && (options.prefillModel.kvScales === null) !== (options.model.kvScales === null))
+    if (options.secondModel && (options.secondModel.kvScales === null) !== (options.model.kvScales === null))
       throw new Error('decode and prefill form share a cache, but one keeps it in int8 and the other in float32');
     const { model, threadCount, allowSpinning, libraryPath } = options;
     const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
@@ -75,7 +75,7 @@ class OrtExecutor implements ModelExecutor {
       kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * (model.kvScales ? 1 : Float32Array.BYTES_PER_ELEMENT),
     };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
-    this.#sessions = new SessionTable(this.#environment, model, options.prefillModel ?? null);
+    this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
     this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);

@@ -27,14 +27,14 @@ function minTokensOf({ precision }: CompiledModel): number {
 export class SessionTable implements Disposable {
   readonly #environment: OrtEnvironment;
   readonly #model: CompiledModel;
-  readonly #prefill: CompiledModel | null;
+  readonly #second: CompiledModel | null;
   readonly #weights = new Map<CompiledModel, SharedWeights>();
   readonly #sessions = new Map<string, ChosenSession>();
 
-  constructor(environment: OrtEnvironment, model: CompiledModel, prefill: CompiledModel | null) {
+  constructor(environment: OrtEnvironment, model: CompiledModel, second: CompiledModel | null) {
     this.#environment = environment;
     this.#model = model;
-    this.#prefill = prefill;
+    this.#second = second;
   }
 
   /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
@@ -81,7 +81,7 @@ export class SessionTable implements Disposable {
   }
 
   #modelFor(tokenCount: number): CompiledModel {
-    return this.#prefill && tokenCount >= minTokensOf(this.#prefill) ? this.#prefill : this.#model;
+    return this.#second && tokenCount >= minTokensOf(this.#second) ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {

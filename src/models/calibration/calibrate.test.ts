@@ -40,7 +40,7 @@ describe('calibrate', () => {
 });
 
 describe('prepareForms', () => {
-  const forms = { decode: 'int8', prefill: null, kv: 'int8' } as const;
+  const forms = { decode: 'int8', second: null, kv: 'int8' } as const;
 
   it('calibrates once for an int8 cache, and again when the calibration is lost', async () => {
     const model = await importTiny('cached');
@@ -60,7 +60,7 @@ describe('prepareForms', () => {
   it('calibrates for w8a8, whose form records the groups that were chosen', async () => {
     const model = await importTiny('row-wise');
     await expect(ensureCompiled(model, 'w8a8')).rejects.toThrow('not calibrated');
-    await prepareForms(model, { decode: 'w8a8', prefill: null, kv: 'fp32' }, { calibrate: calibrateHere });
+    await prepareForms(model, { decode: 'w8a8', second: null, kv: 'fp32' }, { calibrate: calibrateHere });
     const { precision, rowWise } = JSON.parse(readFileSync(join(model.folder, 'compiled', 'w8a8', 'manifest.json'), 'utf8')) as {
       precision: string;
       rowWise: { products: Record<string, number> };

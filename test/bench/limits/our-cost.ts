@@ -13,9 +13,9 @@ export interface OurCosts {
 }
 
 export async function ourCosts(model: ModelPackage, precision: Precision): Promise<OurCosts> {
-  const { decode, prefill } = await openSubjectForms(model, { precision, prefillPrecision: 'auto' });
+  const { decode, second } = await openSubjectForms(model, { precision, prefillPrecision: 'auto' });
   const cost = await formCost(decode);
-  return { size: modelSize(model), decode: cost, prefill: prefill ? await formCost(prefill) : cost };
+  return { size: modelSize(model), decode: cost, prefill: second ? await formCost(second) : cost };
 }
 
 async function formCost({ graphs, shape, precision, kvScales }: CompiledModel): Promise<FormCost> {
