@@ -27,7 +27,7 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 5;
+export const COMPILER_VERSION = 6;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -73,7 +73,7 @@ export async function openCompiled(
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
   if (!manifest || manifest.precision !== precision || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
-  if (isOfOtherMachine(manifest)) return null;
+  if ((manifest.rowWise?.levels ?? null) !== levelsOf(precision)) return null;
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
     ...Object.values(manifest.graphs)
@@ -192,9 +192,16 @@ export async function rowWiseOf(model: ModelPackage, form: StoredForm): Promise<
   return chosenRowWise(model, calibration, rowLevels(thisMachine()));
 }
 
-/** Made on a machine with other kernels, a form would be slow here, or wrong where levels may saturate. */
-function isOfOtherMachine({ rowWise }: Manifest): boolean {
-  return rowWise !== null && rowWise.levels !== rowLevels(thisMachine());
+/** Levels of a form's products in integers here. Made for other kernels, a form would be slow, or wrong where levels may saturate. */
+function levelsOf(form: StoredForm): RowLevels | null {
+  switch (form) {
+    case 'w8a8':
+      return rowLevels(thisMachine());
+    case 'int8-rows':
+      return 'full';
+    default:
+      return null;
+  }
 }
 
 function productsOf({ groups }: RowWise): Readonly<Record<string, number>> {
