@@ -48,7 +48,8 @@ export async function startChild<Question, Answer>(
     const line: IteratorResult<string, undefined> = await lines.next();
     if (!line.done) return JSON.parse(line.value) as FromChild<Answer>;
     const [code, signal] = (await exited) as [number | null, string | null];
-    throw new Error(`${name}: its process ended with ${signal ?? code}\n${printed.trim()}`);
+    const said = printed.trim();
+    throw new Error(`${said}\n${name}: its process ended with ${signal ?? code}; it printed last: ${said.split('\n').at(-1)}`);
   };
   const first = await receive();
   if (first.kind === 'failed') throw new Error(`${name}: ${first.message}`);
