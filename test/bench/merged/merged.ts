@@ -25,7 +25,6 @@ const TEXT_TOKENS = 1024;
 interface StepRatio {
   readonly rowCount: number;
   readonly merged: MedianInterval;
-  readonly side: MedianInterval;
   readonly baseMs: number;
 }
 
@@ -57,27 +56,22 @@ async function measureSteps(
   const adapter = randomAdapter(model.description, 16, 1);
   const needs = { precision: 'int8', adapter, maxRows: 2 * Math.max(...ROW_COUNTS), maxContext: 512 } as const;
   return await withMerged(model, needs, ({ executor, makeSeconds, loadSeconds }) => ({
-    ratios: ROW_COUNTS.map((rowCount) => {
-      const subject = { adapter, tokenIds, rowCount, pairs };
-      return ratioOf(rowCount, stepPairs(executor, 'merged', subject), stepPairs(executor, 'side', subject));
-    }),
+    ratios: ROW_COUNTS.map((rowCount) => ratioOf(rowCount, stepPairs(executor, { tokenIds, rowCount, pairs }))),
     makeSeconds,
     loadSeconds,
   }));
 }
 
-function ratioOf(rowCount: number, merged: StepPairs, side: StepPairs): StepRatio {
-  const ratio = ({ base, other }: StepPairs): MedianInterval => medianInterval(other.map((ms, pair) => ms / (base[pair] ?? NaN)));
-  return { rowCount, merged: ratio(merged), side: ratio(side), baseMs: medianInterval(merged.base).median };
+function ratioOf(rowCount: number, { base, merged }: StepPairs): StepRatio {
+  return { rowCount, merged: medianInterval(merged.map((ms, pair) => ms / (base[pair] ?? NaN))), baseMs: medianInterval(base).median };
 }
 
-function ratioRows({ rowCount, merged, side, baseMs }: StepRatio): readonly (readonly string[])[] {
+function ratioRows({ rowCount, merged, baseMs }: StepRatio): readonly (readonly string[])[] {
   const shown = ({ median, low, high }: MedianInterval): string => `${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`;
   const holds = merged.median <= MOST_RATIO.median && merged.high <= MOST_RATIO.high;
   const rows = `${rowCount} row${rowCount === 1 ? '' : 's'}`;
   return [
     [`merged decode step to the base's, ${rows} (base ${baseMs.toFixed(1)} ms)`, shown(merged), '1.02, high 1.04', holds ? 'yes' : 'NO'],
-    [`side path's decode step to the base's, ${rows}, one adapter`, shown(side), '', ''],
   ];
 }
 

@@ -1,5 +1,4 @@
 // The time of a decode step by a merged adapter against that of the base without one, in pairs measured one after the other.
-import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import type { ModelExecutor } from '../../../src/engine/index.ts';
 import { MERGED } from './subject.ts';
 
@@ -10,7 +9,7 @@ const WARM_UP_PAIRS = 20;
 /** Milliseconds of each pair's two calls. */
 export interface StepPairs {
   readonly base: readonly number[];
-  readonly other: readonly number[];
+  readonly merged: readonly number[];
 }
 
 interface Group {
@@ -19,29 +18,26 @@ interface Group {
 }
 
 export interface StepNeeds {
-  readonly adapter: PackedAdapter;
   readonly tokenIds: readonly number[];
   readonly rowCount: number;
   readonly pairs: number;
 }
 
 /**
- * Rows of the base and of the other kind live side by side at the same positions; each pair runs one call of each, in turns first. Only two
- * kinds at a time: what a third one leaves in the processor's caches would favour one of them.
+ * Rows of the base and merged rows live side by side at the same positions; each pair runs one call of each, in turns first. Not for the side
+ * path: a call over its rows covers those of the base too, which share its lanes.
  */
-export function stepPairs(executor: ModelExecutor, other: 'merged' | 'side', needs: StepNeeds): StepPairs {
-  const { adapter, tokenIds, rowCount, pairs } = needs;
+export function stepPairs(executor: ModelExecutor, { tokenIds, rowCount, pairs }: StepNeeds): StepPairs {
   const rowsFrom = (first: number): number[] => Array.from({ length: rowCount }, (_, index) => first + index);
   const groups = {
     base: { rows: rowsFrom(0), merged: null },
-    other: { rows: rowsFrom(rowCount), merged: other === 'merged' ? MERGED : null },
+    merged: { rows: rowsFrom(rowCount), merged: MERGED },
   } as const;
-  addRows(executor, groups.base, null, tokenIds);
-  addRows(executor, groups.other, other === 'side' ? adapter : null, tokenIds);
-  const times = { base: [] as number[], other: [] as number[] };
+  for (const group of Object.values(groups)) addRows(executor, group, tokenIds);
+  const times = { base: [] as number[], merged: [] as number[] };
   let position = PROMPT_TOKENS;
   for (let pair = -WARM_UP_PAIRS; pair < pairs; pair += 1) {
-    for (const kind of pair % 2 === 0 ? (['base', 'other'] as const) : (['other', 'base'] as const)) {
+    for (const kind of pair % 2 === 0 ? (['base', 'merged'] as const) : (['merged', 'base'] as const)) {
       const { rows, merged } = groups[kind];
       const startMs = performance.now();
       executor.run({
@@ -59,9 +55,9 @@ export function stepPairs(executor: ModelExecutor, other: 'merged' | 'side', nee
   return times;
 }
 
-function addRows(executor: ModelExecutor, { rows, merged }: Group, adapter: PackedAdapter | null, tokenIds: readonly number[]): void {
+function addRows(executor: ModelExecutor, { rows, merged }: Group, tokenIds: readonly number[]): void {
   for (const row of rows) {
-    executor.addRow(row, CAPACITY, adapter, merged);
+    executor.addRow(row, CAPACITY, null, merged);
     executor.run({ kind: 'prefill', row, tokenIds: tokenIds.slice(0, PROMPT_TOKENS), startPosition: 0, logits: 'none' });
   }
 }

@@ -154,13 +154,16 @@ function tokensPerRun({ workload }: NamedWorkload): number {
   return workload.kind === 'prefill' ? workload.prompt.length : workload.prompts.length;
 }
 
-/** Mean KL divergence from fp32 by precision, as the part `quality` measured it last. */
+/** Mean KL divergence from fp32 by precision, over a float32 cache, as the part `quality` measured it last; the larger where there are two forms. */
 function latestMeanKl(): ReadonlyMap<string, number> {
   interface Quality {
-    readonly results: readonly { readonly precision: string; readonly divergence: { readonly meanKl: number } }[];
+    readonly results: readonly { readonly precision: string; readonly kv: string; readonly divergence: { readonly meanKl: number } }[];
   }
   const quality = latestMeasurements('quality') as Quality | null;
-  return new Map([['fp32', 0], ...(quality?.results ?? []).map(({ precision, divergence }) => [precision, divergence.meanKl] as const)]);
+  const means = new Map([['fp32', 0]]);
+  for (const { precision, kv, divergence } of quality?.results ?? [])
+    if (kv === 'fp32') means.set(precision, Math.max(means.get(precision) ?? 0, divergence.meanKl));
+  return means;
 }
 
 /** How many of each side's first greedy tokens are those of fp32: all sides do the same work. */
