@@ -72,8 +72,7 @@ export async function openCompiled(
 ): Promise<CompiledModel | null> {
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
-  if (!manifest || manifest.precision !== precision || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
-  if ((manifest.rowWise?.levels ?? null) !== levelsOf(precision)) return null;
+  if (!manifest || !isCurrent(manifest, precision) || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
     ...Object.values(manifest.graphs)
@@ -102,11 +101,15 @@ export async function openCompiled(
 
 async function readManifest(path: string): Promise<Manifest | null> {
   try {
-    const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
-    return manifest.compilerVersion === COMPILER_VERSION ? manifest : null;
+    return JSON.parse(await readFile(path, 'utf8')) as Manifest;
   } catch {
     return null;
   }
+}
+
+/** Made by this code, and with the products that the form has on this machine. */
+function isCurrent({ compilerVersion, precision, rowWise }: Manifest, wanted: StoredForm): boolean {
+  return compilerVersion === COMPILER_VERSION && precision === wanted && (rowWise?.levels ?? null) === levelsOf(wanted);
 }
 
 function compiledFolder(modelFolder: string, precision: StoredForm): string {

@@ -18,7 +18,7 @@ export interface ChosenSession {
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
  * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. Products in integers beside blocks with
- * AMX: equal up to 8 tokens, faster at 16 (models/DECISIONS.md).
+ * AMX: slower at 1, equal at 4 and 8, faster at 16 (models/DECISIONS.md).
  */
 function minTokensOf({ precision }: CompiledModel): number {
   return precision === 'fp32' ? 32 : 12;

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fixturePath } from '../../../test/support/repository.ts';
@@ -68,6 +68,19 @@ describe('prepareForms', () => {
     expect(precision).toBe('w8a8');
     expect(Object.values(rowWise.products)).toContain(1);
     expect((await openCompiled(model.folder, 'w8a8', 'int8'))?.graphs.linear.loraGroups).toHaveLength(8);
+  });
+
+  it('makes a form again whose products are not those of its name or of this processor', async () => {
+    const model = await importTiny('other-products');
+    await ensureCompiled(model, 'int8');
+    const path = join(model.folder, 'compiled', 'int8', 'manifest.json');
+    const manifest = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    for (const levels of ['full', 'paired']) {
+      writeFileSync(path, JSON.stringify({ ...manifest, rowWise: { levels, products: { head: 2 } } }));
+      expect(await openCompiled(model.folder, 'int8', 'fp32')).toBeNull();
+    }
+    await ensureCompiled(model, 'int8');
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(manifest);
   });
 
   it('does not calibrate for a float32 cache', async () => {
