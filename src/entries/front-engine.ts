@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Settings } from '../config/index.ts';
 import { AppError, systemClock, type Logger } from '../core/index.ts';
 import { RemoteEngineClient, type EngineOptions, type FromEngine, type ToEngine } from '../engine/index.ts';
-import { Supervisor } from '../processes/index.ts';
+import { hugePages, Supervisor } from '../processes/index.ts';
 import type { FrontBase } from './front-base.ts';
 
 export interface FrontEngine {
@@ -22,7 +22,7 @@ export function startFrontEngine(settings: Settings, base: FrontBase, blobFolder
   const options = engineOptions(settings, base, blobFolder);
   const supervisor = new Supervisor<ToEngine, FromEngine>({
     name: 'engine',
-    command: { entry: entryPath(), args: [JSON.stringify(options)] },
+    command: { entry: entryPath(), args: [JSON.stringify(options)], environment: hugePages() },
     protocol: { ping: { kind: 'ping' }, shutdown: { kind: 'shutdown' }, isReady: (message) => message.kind === 'ready' },
     clock: systemClock,
     logger,

@@ -7,6 +7,8 @@ export interface ChildCommand {
   readonly args?: readonly string[];
   /** Node's own arguments; this process's own when absent, so that a child runs under the same loader. */
   readonly execArgv?: readonly string[];
+  /** Variables beside this process's own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface ChildEvents<FromChild> {
@@ -25,6 +27,7 @@ export class Child<ToChild extends object, FromChild> {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       execArgv: [...(command.execArgv ?? process.execArgv)],
+      env: { ...process.env, ...command.environment },
     });
     // Messages that were sent before the end arrive after `exit`, but before `disconnect`.
     const settle = (): void => {

@@ -12,6 +12,11 @@ export interface EnvironmentOptions {
   readonly threadCount: number;
   /** Idle pool threads spin for a while before they sleep: lower latency, busier cores. */
   readonly allowSpinning: boolean;
+  /**
+   * Numbers below 2^-126 count as zero on the pool's threads. For the calling thread, sessions have a configuration entry of their own
+   * (`session.set_denormal_as_zero`), which the first session of a process decides.
+   */
+  readonly flushDenormals?: boolean;
 }
 
 export interface OrtEnvironment extends Disposable {
@@ -31,6 +36,7 @@ export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
   );
   library.check('SetGlobalIntraOpNumThreads', threading.pointer, options.threadCount);
   library.check('SetGlobalSpinControl', threading.pointer, options.allowSpinning ? 1 : 0);
+  if (options.flushDenormals === true) library.check('SetGlobalDenormalAsZero', threading.pointer);
   const environment = library.create('CreateEnvWithGlobalThreadPools', LOG_ERROR, 'lorikeet', threading.pointer);
   const handle = new NativeHandle('environment', environment, release('ReleaseEnv'));
   const memoryInfo = new NativeHandle(

@@ -41,6 +41,7 @@ const FUNCTIONS = {
   SetGlobalIntraOpNumThreads: [147, 'void* (void* threading, int count)'],
   SetGlobalSpinControl: [149, 'void* (void* threading, int allow)'],
   AddInitializer: [150, 'void* (void* options, str name, void* value)'],
+  SetGlobalDenormalAsZero: [155, 'void* (void* threading)'],
   CreatePrepackedWeightsContainer: [166, 'void* (_Out_ void** out)'],
   ReleasePrepackedWeightsContainer: [167, 'void (void*)'],
   CreateSessionWithPrepackedWeightsContainer: [168, 'void* (void* env, str path, void* options, void* container, _Out_ void** out)'],

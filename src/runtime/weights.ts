@@ -14,6 +14,8 @@ export interface WeightEntry {
 }
 
 export interface SharedWeights extends Disposable {
+  /** More weights of the file, or the same in other shapes; a name that is known stays what it is. @throws Error as mapWeights. */
+  add(entries: readonly WeightEntry[]): void;
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly container: NativeHandle;
   /** Lets go of the mapped pages: sessions have packed copies of most weights, and what they still read comes back by itself. */
@@ -24,17 +26,19 @@ export interface SharedWeights extends Disposable {
 /** @throws Error when the file is shorter than its index says. */
 export function mapWeights(environment: OrtEnvironment, path: string, entries: readonly WeightEntry[]): SharedWeights {
   const memory = HostMemory.ofFile(path);
-  for (const entry of entries) {
-    const end = entry.offset + entryBytes(entry);
-    if (end > memory.buffer.byteLength)
-      throw new Error(`weights file is cut off: ${entry.name} ends at ${end} of ${memory.buffer.byteLength}`);
-  }
   const tensors = new Map<string, Tensor>();
   const { library } = environment;
-  for (const entry of entries) {
-    const data = new Uint8Array(memory.buffer, entry.offset, entryBytes(entry));
-    tensors.set(entry.name, createTensor(environment, entry.type, entry.shape, data));
-  }
+  const add = (added: readonly WeightEntry[]): void => {
+    for (const entry of added) {
+      if (tensors.has(entry.name)) continue;
+      const bytes = entryBytes(entry);
+      if (entry.offset + bytes > memory.buffer.byteLength)
+        throw new Error(`weights file is cut off: ${entry.name} ends at ${entry.offset + bytes} of ${memory.buffer.byteLength}`);
+      const data = new Uint8Array(memory.buffer, entry.offset, bytes);
+      tensors.set(entry.name, createTensor(environment, entry.type, entry.shape, data));
+    }
+  };
+  add(entries);
   const container = new NativeHandle('prepacked weights', library.create('CreatePrepackedWeightsContainer'), (pointer) =>
     library.call('ReleasePrepackedWeightsContainer', pointer),
   );
@@ -43,7 +47,7 @@ export function mapWeights(environment: OrtEnvironment, path: string, entries: r
     container.dispose();
     memory.dispose();
   };
-  return { tensors, container, releasePages: () => memory.discard(0, memory.buffer.byteLength), dispose, [Symbol.dispose]: dispose };
+  return { add, tensors, container, releasePages: () => memory.discard(0, memory.buffer.byteLength), dispose, [Symbol.dispose]: dispose };
 }
 
 function entryBytes({ shape, type }: WeightEntry): number {

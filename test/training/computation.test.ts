@@ -31,6 +31,16 @@ const EXAMPLES: readonly TrainingExample[] = [
   { tokenIds: Int32Array.of(7, 7, 120, 300), supervised: Uint8Array.of(0, 0, 0, 1) },
 ];
 
+/** Rows that begin alike, by two, three and all of them, or not at all; one is another's beginning, one has the same prompt. */
+const SHARING: readonly TrainingExample[] = [
+  { tokenIds: Int32Array.of(5, 17, 60, 2, 33, 9), supervised: Uint8Array.of(0, 0, 0, 0, 1, 1) },
+  { tokenIds: Int32Array.of(5, 17, 60, 2, 90), supervised: Uint8Array.of(0, 0, 0, 0, 1) },
+  { tokenIds: Int32Array.of(5, 17, 60, 41, 7, 8, 12), supervised: Uint8Array.of(0, 0, 0, 0, 1, 0, 1) },
+  { tokenIds: Int32Array.of(5, 17, 44), supervised: Uint8Array.of(0, 1, 1) },
+  { tokenIds: Int32Array.of(5, 3, 60, 2, 33), supervised: Uint8Array.of(0, 0, 0, 1, 0) },
+  { tokenIds: Int32Array.of(300, 17, 60), supervised: Uint8Array.of(0, 0, 1) },
+];
+
 interface Options {
   readonly dora?: boolean;
   readonly origin?: boolean;
@@ -195,20 +205,27 @@ describe.each(['tiny-llama', 'tiny-llama-untied'] as const)('the computation on 
 });
 
 describe('a micro-batch', () => {
-  it('is the sum of its examples: none sees another, whatever their lengths', async () => {
-    const { computation } = await open('tiny-llama');
-    computation.zeroGradients();
-    const together = computation.accumulate(EXAMPLES, 0.5, null);
-    const gradients = computation.parameters.map(({ gradient }) => gradient.slice());
-    computation.zeroGradients();
-    const apart = EXAMPLES.map((example) => computation.accumulate([example], 0.5, null));
-    expect(together.supervisedTokens).toBe(apart.reduce((sum, { supervisedTokens }) => sum + supervisedTokens, 0));
-    expect(Math.abs(together.loss - apart.reduce((sum, { loss }) => sum + loss, 0))).toBeLessThan(TRAIN_REFERENCE_LOSS);
-    for (const [index, { gradient }] of computation.parameters.entries()) {
-      const difference = gradient.map((value, place) => value - (gradients[index]?.[place] ?? 0));
-      expect(dot(difference, difference)).toBeLessThan(1e-8 * Math.max(1, dot(gradient, gradient)));
-    }
-  });
+  it.each([
+    ['none sees another, whatever their lengths', EXAMPLES, {}],
+    ['also where they begin alike', SHARING, {}],
+    ['also where they begin alike and all layers are computed again', SHARING, { dora: true, memoryBudgetBytes: 1 }],
+  ] as readonly (readonly [string, readonly TrainingExample[], Options])[])(
+    'is the sum of its examples: %s',
+    async (_, examples, options) => {
+      const { computation } = await open('tiny-llama', options);
+      computation.zeroGradients();
+      const together = computation.accumulate(examples, 0.5, null);
+      const gradients = computation.parameters.map(({ gradient }) => gradient.slice());
+      computation.zeroGradients();
+      const apart = examples.map((example) => computation.accumulate([example], 0.5, null));
+      expect(together.supervisedTokens).toBe(apart.reduce((sum, { supervisedTokens }) => sum + supervisedTokens, 0));
+      expect(Math.abs(together.loss - apart.reduce((sum, { loss }) => sum + loss, 0))).toBeLessThan(TRAIN_REFERENCE_LOSS);
+      for (const [index, { gradient }] of computation.parameters.entries()) {
+        const difference = gradient.map((value, place) => value - (gradients[index]?.[place] ?? 0));
+        expect(dot(difference, difference)).toBeLessThan(1e-8 * Math.max(1, dot(gradient, gradient)));
+      }
+    },
+  );
 
   it('without a supervised token has no loss and no gradient', async () => {
     const { computation } = await open('tiny-llama');

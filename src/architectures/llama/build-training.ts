@@ -30,6 +30,8 @@ export interface TrainingOptions {
    * product of their gradient. null: all at once, as a trained head needs it.
    */
   readonly headRows: number | null;
+  /** Whether tokens may have places in several rows: their gradients are then sums. */
+  readonly sharesTokens: boolean;
 }
 
 /** The head at the targets: what the loss reads besides all logits. */
@@ -74,8 +76,10 @@ interface Places {
  * `input_ids` int64 [T]; `unpack.queries`, `unpack.keys`, `pack.queries`, `pack.keys` (see Places); `mask` float32 [R, 1, L, L], 0 where a position sees
  * another and a large negative number elsewhere, with padding seeing padding alone, so that none of its values and gradients reaches a token;
  * `supervised` int64 [S], tokens whose prediction counts; `supervised.inverse` int64 [T], their place in it or S; `targets` int64 [S].
+ * Where tokens are shared, C keys and values have a further place: `own.queries` int64 [R, heads, L], as unpack.queries, but T * heads at such places and
+ * padding; `copied.keys` int64 [C, 3], those places as in pack.keys; `copied.keys.rows` int64 [C, headSize], whose they are.
  */
-export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows }: TrainingOptions): TrainingDecoder {
+export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows, sharesTokens }: TrainingOptions): TrainingDecoder {
   checkContext(config, maxContext);
   const graph = new Graph('llama-training');
   const inputIds = graph.addInput('input_ids', 'int64', ['tokens']);
@@ -85,9 +89,10 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows }
     ...ropeConstants(graph, config, maxContext),
     startPosition: graph.initializer(constant(BigInt64Array.of(0n))),
     mask: graph.addInput('mask', 'float32', ['rows', 1, 'length', 'length']),
-    queries: addPlaces(graph, 'queries', config.headCount, inverses),
-    keys: addPlaces(graph, 'keys', config.kvHeadCount, inverses),
+    queries: addPlaces(graph, 'queries', config.headCount),
+    keys: addPlaces(graph, 'keys', config.kvHeadCount),
   };
+  addInverses(graph, inverses, shared, sharesTokens);
   const emitter = emitterAtEnd(graph);
   const normed = buildDecoder(emitter, config, inputIds, {
     attend: (scoped, inputs) => plainAttention(scoped, shared, inputs),
@@ -101,13 +106,26 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows }
   return { graph, ...lossOf(scoped, config, hidden, headRows), inverses };
 }
 
-function addPlaces(graph: Graph, name: string, heads: number, inverses: Map<Value, Inverse>): Places {
+function addPlaces(graph: Graph, name: string, heads: number): Places {
   const packed = `tokens*${heads}`;
   const unpack = graph.addInput(`unpack.${name}`, 'int64', ['rows', heads, 'length']);
   const pack = graph.addInput(`pack.${name}`, 'int64', [packed, 3]);
-  inverses.set(unpack, { op: 'GatherND', indices: pack, missing: 'none' });
-  inverses.set(pack, { op: 'Gather', indices: unpack, missing: 'none' });
   return { unpack, pack, packed };
+}
+
+/** Of a shared token's places only the first has a query, all of them have keys and values. */
+function addInverses(graph: Graph, inverses: Map<Value, Inverse>, { config, queries, keys }: Shared, sharesTokens: boolean): void {
+  inverses.set(queries.unpack, { op: 'GatherND', indices: queries.pack, missing: 'none' });
+  if (!sharesTokens) {
+    inverses.set(queries.pack, { op: 'Gather', indices: queries.unpack, missing: 'none' });
+    inverses.set(keys.unpack, { op: 'GatherND', indices: keys.pack, missing: 'none' });
+    return;
+  }
+  const own = graph.addInput('own.queries', 'int64', ['rows', config.headCount, 'length']);
+  const places = graph.addInput('copied.keys', 'int64', ['copies', 3]);
+  const rows = graph.addInput('copied.keys.rows', 'int64', ['copies', config.headSize]);
+  inverses.set(queries.pack, { op: 'Gather', indices: own, missing: 'zero' });
+  inverses.set(keys.unpack, { op: 'GatherND', indices: keys.pack, missing: 'none', copies: { places, rows } });
 }
 
 /**

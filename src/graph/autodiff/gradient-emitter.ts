@@ -15,6 +15,7 @@ const EMITTED_OPS: ReadonlySet<string> = new Set(
     'Pad',
     'Gather',
     'GatherND',
+    'ScatterElements',
     'Shape',
     'Expand',
   ]),

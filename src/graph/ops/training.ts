@@ -192,6 +192,23 @@ const cast: OpSchema = {
   },
 };
 
+/** A copy of data, with each update added to the row that it names: rows [count, width] like updates, along the first axis alone. */
+const scatterElements: OpSchema = {
+  op: 'ScatterElements',
+  domain: '',
+  inputs: ['data', 'rows', 'updates'],
+  outputs: ['sums'],
+  attributes: { axis: required('int'), reduction: required('string') },
+  infer: (context) => {
+    const [data, rows, updates] = [input(context, 0, 'float32'), input(context, 1, 'int64'), input(context, 2, 'float32')];
+    if (intAttribute(context.attributes, 'axis', 0) !== 0) throw new Error('scatters along another axis than the first');
+    for (const value of [data, rows, updates]) expectRank(value, 2, 'data, rows and updates');
+    rows.shape.forEach((size, axis) => expectDim(updates.shape[axis], size, `axis ${axis} of the updates`));
+    expectDim(rows.shape[1], data.shape[1], 'width of the rows');
+    return [data];
+  },
+};
+
 export const trainingOps: readonly OpSchema[] = [
   cast,
   expand,
@@ -204,6 +221,7 @@ export const trainingOps: readonly OpSchema[] = [
   quickGelu,
   reduceLogSumExp,
   rotaryEmbedding,
+  scatterElements,
   shapeOp,
   softmax,
   unary('Sqrt'),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { hugePages } from '../../../src/processes/index.ts';
 import { ANSWER_DESCRIPTOR, type FromChild } from './protocol.ts';
 
 /** What is kept of a child's prints, to tell why it died. */
@@ -21,9 +22,9 @@ export interface ChildCommand {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A TypeScript file of the benchmark as a child. */
+/** A TypeScript file of the benchmark as a child, with the memory of the server's own children. */
 export function nodeCommand(path: string): ChildCommand {
-  return { executable: process.execPath, args: ['--expose-gc', '--import', import.meta.resolve('tsx'), path] };
+  return { executable: process.execPath, args: ['--expose-gc', '--import', import.meta.resolve('tsx'), path], environment: hugePages() };
 }
 
 /** @throws Error with the child's own message when it cannot open. */

@@ -13,8 +13,8 @@ import { type Child, nodeCommand, startChild } from '../sides/child.ts';
 import { openSubject, sourceFile } from '../subject.ts';
 import { type TrainAnswer, type TrainOptions, type TrainQuestion, UNSUPERVISED } from './protocol.ts';
 
-const WARM_UP_STEPS = 1;
-const TIMED_STEPS = 3;
+const WARM_UP_STEPS = 3;
+const TIMED_STEPS = 6;
 const E2E_ROWS = join(import.meta.dirname, '..', '..', 'fixtures', 'e2e', 'train.jsonl');
 const E2E_BATCH = 8;
 

@@ -1,5 +1,5 @@
 // Gradients of operators that only move elements.
-import { intAttribute, int, ints } from '../../ir/attributes.ts';
+import { intAttribute, int, ints, text } from '../../ir/attributes.ts';
 import type { Value } from '../../ir/graph.ts';
 import { permutation } from '../../ops/training.ts';
 import type { GradientRule, RuleContext } from '../rule.ts';
@@ -68,8 +68,11 @@ function undone({ input, inputType, inverse, full, emitter }: RuleContext): Valu
   const found = inverse(input(1));
   if (!found) throw new Error(`the inverse of ${input(1).name} is not known`);
   const passed = found.missing === 'zero' ? withZeroRow(emitter, full()) : full();
-  const gathered = emitter.emit(found.op, [passed, found.indices], found.op === 'Gather' ? { axis: int(0) } : {});
-  return emitter.reshape(gathered, inputType(0));
+  const read = (indices: Value): Value => emitter.emit(found.op, [passed, indices], found.op === 'Gather' ? { axis: int(0) } : {});
+  const gathered = read(found.indices);
+  if (!found.copies) return emitter.reshape(gathered, inputType(0));
+  const { places, rows } = found.copies;
+  return emitter.emit('ScatterElements', [gathered, rows, read(places)], { axis: int(0), reduction: text('add') });
 }
 
 function withZeroRow(emitter: RuleContext['emitter'], value: Value): Value {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { encodeOnnxModel } from '../../../formats/index.ts';
 import {
   elementCount,
+  feedWeights,
   type Graph,
   recipeKey,
   rowNumbers,
@@ -29,22 +30,20 @@ import {
 import type { ComputationOptions } from '../ports.ts';
 
 /**
- * Weights are not packed: forward and backward read one copy, forward as it lies and backward transposed, straight from the mapped file. Equal
- * nodes stay two, since what is computed again in the backward pass is meant to be; and nothing is folded, or quantised weights would be
- * held as floats.
+ * Equal nodes stay two, since what is computed again in the backward pass is meant to be; and nothing is folded, or quantised weights would be
+ * held as floats. A mask's exponentials and what they are multiplied with are denormal numbers, which take a processor a hundred cycles each.
  */
 const SESSION_CONFIG = {
-  'session.disable_prepacking': '1',
   'optimization.disable_specified_optimizers': 'CommonSubexpressionElimination;ConstantFolding',
+  'session.set_denormal_as_zero': '1',
 };
 
 const WEIGHT_BYTES = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 1 } as const;
 
 export interface BaseSessions {
   readonly environment: OrtEnvironment;
-  open(graph: Graph): Session;
-  /** Binds the constant inputs of quantised weights. */
-  bindRowNumbers(graph: Graph, binding: Binding): void;
+  /** A session for the graph, whose weights that only backward products read become inputs; they and the numbers of rows are bound. */
+  open(graph: Graph): Binding;
   close(): void;
 }
 
@@ -53,37 +52,51 @@ export function openBaseSessions(
   { threadCount, libraryPath }: Pick<ComputationOptions, 'threadCount' | 'libraryPath'>,
 ): BaseSessions {
   // A run has thousands of short operators: threads that sleep between them cost time (DECISIONS.md).
-  const environment = createEnvironment({ threadCount, ...(libraryPath !== undefined && { libraryPath }), allowSpinning: true });
+  const environment = createEnvironment({
+    threadCount,
+    ...(libraryPath !== undefined && { libraryPath }),
+    allowSpinning: true,
+    flushDenormals: true,
+  });
+  // Mapped once, and with one container of packed copies, for all graphs.
+  const shared = mapWeights(environment, compiled.weightsPath, []);
   const opened: Session[] = [];
-  const mapped: SharedWeights[] = [];
   const rows = new Map<number, Tensor>();
   return {
     environment,
     open(graph) {
-      const stored = storedWeights(graph);
-      const entries = stored.map((weight) => entryOf(compiled.weights, weight));
-      const shared = mapWeights(environment, compiled.weightsPath, entries);
-      mapped.push(shared);
+      const fed = feedWeights(graph);
+      const entries = storedWeights(graph).map((weight) => entryOf(compiled.weights, weight));
+      shared.add([...entries, ...fed.map((weight) => entryOf(compiled.weights, weight))]);
       const session = openSession(environment, graph, { shared, names: entries.map(({ name }) => name) });
       opened.push(session);
-      return session;
-    },
-    bindRowNumbers(graph, binding) {
-      for (const { name, shape } of graph.inputs) {
-        const [count] = shape;
-        if (typeof count !== 'number' || name !== rowNumbers(count)) continue;
+      const binding = session.createBinding();
+      for (const { name } of fed) binding.input(name, tensorOf(shared, name));
+      for (const count of rowCounts(graph)) {
         const tensor = rows.get(count) ?? createTensor(environment, 'int64', [count], counting(count));
         rows.set(count, tensor);
-        binding.input(name, tensor);
+        binding.input(rowNumbers(count), tensor);
       }
+      return binding;
     },
     close() {
       for (const session of opened) session.dispose();
       for (const tensor of rows.values()) tensor.dispose();
-      for (const shared of mapped) shared.dispose();
+      shared.dispose();
       environment.dispose();
     },
   };
+}
+
+function tensorOf({ tensors }: SharedWeights, name: string): Tensor {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new Error(`the compiled base has no weight ${name}`);
+  return tensor;
+}
+
+/** Heights of the weights whose row numbers are inputs. */
+function rowCounts(graph: Graph): readonly number[] {
+  return graph.inputs.flatMap(({ name, shape: [count] }) => (typeof count === 'number' && name === rowNumbers(count) ? [count] : []));
 }
 
 /** 0, 1, …, count - 1 */
@@ -129,11 +142,7 @@ function openSession(
     const path = join(folder, 'training.onnx');
     writeFileSync(path, encodeOnnxModel(model));
     writeFileSync(join(folder, 'weights.bin'), '');
-    return createSession(environment, path, {
-      weights,
-      config: SESSION_CONFIG,
-      ...(process.env.PROF && { profilePrefix: process.env.PROF }),
-    });
+    return createSession(environment, path, { weights, config: SESSION_CONFIG });
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,15 +1,19 @@
 // A micro-batch as the arrays that a training graph reads: flat tokens, where they lie in rows, what sees what, what is supervised.
 import type { TensorData } from '../../../runtime/index.ts';
 import type { TrainingExample } from '../ports.ts';
+import { layOut, type Place } from './token-layout.ts';
 
 export interface HeadCounts {
   readonly headCount: number;
   readonly kvHeadCount: number;
+  readonly headSize: number;
+  /** Longest row. */
+  readonly maxContext: number;
   /** A token sees itself and the tokens before it, this many in all; null: every token before it. */
   readonly slidingWindow: number | null;
 }
 
-/** Shapes as at `buildLlamaTraining`: T tokens, R rows, the longest of L tokens, S supervised. */
+/** Shapes as at `buildLlamaTraining`: T tokens, R rows, the longest of L tokens, S supervised, C further places of keys. */
 export interface Batch {
   readonly tokenCount: number;
   readonly rowCount: number;
@@ -24,58 +28,112 @@ export interface Batch {
   readonly supervised: BigInt64Array;
   readonly supervisedInverse: BigInt64Array;
   readonly targets: BigInt64Array;
+  /** What the backward pass reads where rows share their first tokens; null: none do. */
+  readonly shared: SharedTokens | null;
+}
+
+export interface SharedTokens {
+  /** As unpackQueries, but a place that is not its token's first names T * heads: no gradient. */
+  readonly ownQueries: BigInt64Array;
+  /** [C, 3]: row, head, position. */
+  readonly copiedKeys: BigInt64Array;
+  /** [C, headSize]: the vector that each of their elements belongs to. */
+  readonly copiedKeyRows: BigInt64Array;
 }
 
 /** Far below any score, and its exponential is exactly 0; infinity would make a NaN of a row that sees nothing. */
 const UNSEEN = -1e30;
 
-export function makeBatch(examples: readonly TrainingExample[], heads: HeadCounts): Batch {
-  const lengths = examples.map(({ tokenIds }) => tokenIds.length);
-  const length = Math.max(0, ...lengths);
-  const tokenCount = lengths.reduce((sum, next) => sum + next, 0);
-  const inputIds = new BigInt64Array(tokenCount);
-  let token = 0;
-  for (const { tokenIds } of examples) for (const id of tokenIds) inputIds[token++] = BigInt(id);
+const LENGTH_STEP = 16;
+
+/** Rows may share the tokens that they begin with, if `shares`. */
+export function makeBatch(examples: readonly TrainingExample[], heads: HeadCounts, shares = false): Batch {
+  const { tokenIds, owners, rows, copies, supervised } = layOut(examples, shares);
+  const lengths = rows.map((row) => row.length);
+  const length = paddedLength(Math.max(0, ...lengths), heads.maxContext);
+  const supervisedInverse = new BigInt64Array(tokenIds.length).fill(BigInt(supervised.length));
+  for (const [index, { token }] of supervised.entries()) supervisedInverse[token] = BigInt(index);
+  const unpackQueries = unpackIndices(rows, length, heads.headCount);
   return {
-    tokenCount,
-    rowCount: examples.length,
+    tokenCount: tokenIds.length,
+    rowCount: rows.length,
     length,
-    inputIds,
-    unpackQueries: unpackIndices(lengths, length, heads.headCount),
-    unpackKeys: unpackIndices(lengths, length, heads.kvHeadCount),
-    packQueries: packIndices(lengths, tokenCount, heads.headCount),
-    packKeys: packIndices(lengths, tokenCount, heads.kvHeadCount),
+    inputIds: BigInt64Array.from(tokenIds, BigInt),
+    unpackQueries,
+    unpackKeys: unpackIndices(rows, length, heads.kvHeadCount),
+    packQueries: packIndices(owners, heads.headCount),
+    packKeys: packIndices(owners, heads.kvHeadCount),
     mask: maskOf(lengths, length, heads.slidingWindow),
-    ...supervision(examples, tokenCount),
+    supervisedCount: supervised.length,
+    supervised: BigInt64Array.from(supervised, ({ token }) => BigInt(token)),
+    supervisedInverse,
+    targets: BigInt64Array.from(supervised, ({ target }) => BigInt(target)),
+    shared:
+      copies.length === 0
+        ? null
+        : {
+            ownQueries: withoutCopies(unpackQueries, {
+              copies,
+              length,
+              headCount: heads.headCount,
+              none: tokenIds.length * heads.headCount,
+            }),
+            copiedKeys: packIndices(copies, heads.kvHeadCount),
+            copiedKeyRows: vectorsOf(copies, heads),
+          },
   };
 }
 
+/** Whole vectors of the widest processors: scores in rows of 75 take longer than in rows of 80 (DECISIONS.md). */
+function paddedLength(longest: number, maxContext: number): number {
+  return Math.max(longest, Math.min(maxContext, Math.ceil(longest / LENGTH_STEP) * LENGTH_STEP));
+}
+
 /** [rows, heads, length] → token * heads + head; padding names the first vector of its row. */
-function unpackIndices(lengths: readonly number[], length: number, heads: number): BigInt64Array {
-  const indices = new BigInt64Array(lengths.length * heads * length);
+function unpackIndices(rows: readonly (readonly number[])[], length: number, heads: number): BigInt64Array {
+  const indices = new BigInt64Array(rows.length * heads * length);
   let place = 0;
-  let start = 0;
-  for (const rowLength of lengths) {
+  for (const row of rows)
     for (let head = 0; head < heads; head++)
-      for (let position = 0; position < length; position++)
-        indices[place++] = BigInt((start + (position < rowLength ? position : 0)) * heads + head);
-    start += rowLength;
-  }
+      for (let position = 0; position < length; position++) indices[place++] = BigInt((row[position] ?? row[0] ?? 0) * heads + head);
   return indices;
 }
 
-/** [tokens * heads, 3] → row, head, position. */
-function packIndices(lengths: readonly number[], tokenCount: number, heads: number): BigInt64Array {
-  const indices = new BigInt64Array(tokenCount * heads * 3);
-  let place = 0;
-  for (const [row, rowLength] of lengths.entries())
-    for (let position = 0; position < rowLength; position++)
-      for (let head = 0; head < heads; head++) {
-        indices[place++] = BigInt(row);
-        indices[place++] = BigInt(head);
-        indices[place++] = BigInt(position);
-      }
+/** [places * heads, 3] → row, head, position. */
+function packIndices(places: readonly Place[], heads: number): BigInt64Array {
+  const indices = new BigInt64Array(places.length * heads * 3);
+  let index = 0;
+  for (const { row, position } of places)
+    for (let head = 0; head < heads; head++) {
+      indices[index++] = BigInt(row);
+      indices[index++] = BigInt(head);
+      indices[index++] = BigInt(position);
+    }
   return indices;
+}
+
+interface Copies {
+  readonly copies: readonly Place[];
+  readonly length: number;
+  readonly headCount: number;
+  readonly none: number;
+}
+
+function withoutCopies(unpack: BigInt64Array, { copies, length, headCount, none }: Copies): BigInt64Array {
+  const own = unpack.slice();
+  for (const { row, position } of copies)
+    for (let head = 0; head < headCount; head++) own[(row * headCount + head) * length + position] = BigInt(none);
+  return own;
+}
+
+function vectorsOf(copies: readonly { readonly token: number }[], { kvHeadCount, headSize }: HeadCounts): BigInt64Array {
+  const rows = new BigInt64Array(copies.length * kvHeadCount * headSize);
+  for (const [copy, { token }] of copies.entries())
+    for (let head = 0; head < kvHeadCount; head++) {
+      const start = (copy * kvHeadCount + head) * headSize;
+      rows.fill(BigInt(token * kvHeadCount + head), start, start + headSize);
+    }
+  return rows;
 }
 
 /** [rows, 1, length, length]: causal; padding sees padding alone. */
@@ -90,38 +148,13 @@ function maskOf(lengths: readonly number[], length: number, slidingWindow: numbe
   return mask;
 }
 
-type Supervision = Pick<Batch, 'supervisedCount' | 'supervised' | 'supervisedInverse' | 'targets'>;
-
-/** A token is supervised when the one after it in its row is to be predicted. */
-function supervision(examples: readonly TrainingExample[], tokenCount: number): Supervision {
-  const places: number[] = [];
-  const targets: number[] = [];
-  let start = 0;
-  for (const { tokenIds, supervised } of examples) {
-    for (let position = 1; position < tokenIds.length; position++) {
-      if (supervised[position] !== 1) continue;
-      places.push(start + position - 1);
-      targets.push(tokenIds[position] ?? 0);
-    }
-    start += tokenIds.length;
-  }
-  const supervisedInverse = new BigInt64Array(tokenCount).fill(BigInt(places.length));
-  for (const [index, place] of places.entries()) supervisedInverse[place] = BigInt(index);
-  return {
-    supervisedCount: places.length,
-    supervised: BigInt64Array.from(places, BigInt),
-    supervisedInverse,
-    targets: BigInt64Array.from(targets, BigInt),
-  };
-}
-
 type BatchInput = readonly [string, 'int64' | 'float32', readonly number[], TensorData];
 
 /** Inputs of a training graph: name, type, shape, values. */
 export function batchInputs(batch: Batch): readonly BatchInput[] {
   const { rowCount, length, tokenCount, supervisedCount } = batch;
   const heads = (indices: BigInt64Array): number => indices.length / Math.max(1, rowCount * length);
-  return [
+  const inputs: readonly BatchInput[] = [
     ['input_ids', 'int64', [tokenCount], batch.inputIds],
     ['unpack.queries', 'int64', [rowCount, heads(batch.unpackQueries), length], batch.unpackQueries],
     ['unpack.keys', 'int64', [rowCount, heads(batch.unpackKeys), length], batch.unpackKeys],
@@ -131,5 +164,14 @@ export function batchInputs(batch: Batch): readonly BatchInput[] {
     ['supervised', 'int64', [supervisedCount], batch.supervised],
     ['supervised.inverse', 'int64', [tokenCount], batch.supervisedInverse],
     ['targets', 'int64', [supervisedCount], batch.targets],
+  ];
+  const { shared } = batch;
+  if (!shared) return inputs;
+  const copies = shared.copiedKeys.length / 3;
+  return [
+    ...inputs,
+    ['own.queries', 'int64', [rowCount, heads(shared.ownQueries), length], shared.ownQueries],
+    ['copied.keys', 'int64', [copies, 3], shared.copiedKeys],
+    ['copied.keys.rows', 'int64', [copies, shared.copiedKeyRows.length / copies], shared.copiedKeyRows],
   ];
 }

@@ -1,4 +1,4 @@
-// Graphs that are made when they are first needed: one for each purpose and number of layers that are computed again.
+// Graphs that are made when they are first needed: one for each purpose, number of layers that are computed again, and for batches with shared tokens.
 import type { KeptValue, SiteInputs } from '../../../graph/index.ts';
 import type { Binding } from '../../../runtime/index.ts';
 import type { BaseSessions } from './base-session.ts';
@@ -12,6 +12,8 @@ export interface PreparedGraphsOptions extends Pick<TrainingGraphOptions, 'confi
   /** Bytes that values kept for the backward pass may take. */
   readonly memoryBudgetBytes: number;
 }
+
+type Variant = Pick<TrainingGraphOptions, 'recomputedLayers' | 'sharesTokens'>;
 
 export interface Prepared {
   readonly binding: Binding;
@@ -36,8 +38,10 @@ export class PreparedGraphs {
     const { config, memoryBudgetBytes } = this.#options;
     const kept = this.#keptBy(purpose);
     const recomputedLayers = recomputedLayersFor(batch, { ...config, kept, budgetBytes: memoryBudgetBytes });
-    const key = `${purpose} ${recomputedLayers}`;
-    const prepared = this.#prepared.get(key) ?? this.#open(purpose, recomputedLayers);
+    // Shared tokens make a difference in the backward pass alone.
+    const sharesTokens = batch.shared !== null && purpose !== 'evaluate';
+    const key = `${purpose} ${recomputedLayers} ${sharesTokens}`;
+    const prepared = this.#prepared.get(key) ?? this.#open(purpose, { recomputedLayers, sharesTokens });
     this.#prepared.set(key, prepared);
     return prepared;
   }
@@ -47,21 +51,20 @@ export class PreparedGraphs {
   }
 
   #keptBy(purpose: Purpose): readonly KeptValue[] {
-    const kept = this.#kept.get(purpose) ?? this.#build(purpose, 0).kept;
+    const kept = this.#kept.get(purpose) ?? this.#build(purpose, { recomputedLayers: 0, sharesTokens: false }).kept;
     this.#kept.set(purpose, kept);
     return kept;
   }
 
-  #build(purpose: Purpose, recomputedLayers: number) {
+  #build(purpose: Purpose, variant: Variant) {
     const { config, sites, basePrecision } = this.#options;
     const dropout = purpose === 'train-with-dropout';
-    return buildTrainingGraph({ config, sites, basePrecision, dropout, gradients: purpose !== 'evaluate', recomputedLayers });
+    return buildTrainingGraph({ config, sites, basePrecision, dropout, gradients: purpose !== 'evaluate', ...variant });
   }
 
-  #open(purpose: Purpose, recomputedLayers: number): Prepared {
-    const { graph, siteInputs } = this.#build(purpose, recomputedLayers);
-    const binding = this.#base.open(graph).createBinding();
-    this.#base.bindRowNumbers(graph, binding);
+  #open(purpose: Purpose, variant: Variant): Prepared {
+    const { graph, siteInputs } = this.#build(purpose, variant);
+    const binding = this.#base.open(graph);
     const prepared = { binding, siteInputs, inputNames: new Set(graph.inputs.map(({ name }) => name)) };
     this.#bindFixed(prepared, purpose);
     return prepared;

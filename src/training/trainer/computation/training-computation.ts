@@ -40,7 +40,7 @@ class Computation implements TrainingComputation {
     this.#base = base;
     this.#heads = options.config;
     // The sites' inputs are the same in every graph.
-    const { siteInputs } = buildTrainingGraph({ ...options, dropout: false, gradients: false, recomputedLayers: 0 });
+    const { siteInputs } = buildTrainingGraph({ ...options, dropout: false, gradients: false, recomputedLayers: 0, sharesTokens: false });
     this.#tensors = makeTensors(siteInputs);
     this.#graphs = new PreparedGraphs(base, options, (prepared, purpose) => this.#bindFixed(prepared, purpose));
   }
@@ -87,13 +87,15 @@ class Computation implements TrainingComputation {
     purpose: Purpose,
     bindMore: (prepared: Prepared, batch: Batch, environment: OrtEnvironment) => { readonly tensors: readonly Tensor[]; finish(): void },
   ): LossSum {
-    const batch = makeBatch(examples, this.#heads);
+    // Each token has a mask of its own under dropout.
+    const batch = makeBatch(examples, this.#heads, purpose !== 'train-with-dropout');
     if (batch.supervisedCount === 0) return { loss: 0, supervisedTokens: 0 };
     const prepared = this.#graphs.for(purpose, batch);
     const { environment } = this.#base;
     const tensors: Tensor[] = [];
     try {
       for (const [name, type, shape, data] of batchInputs(batch)) {
+        if (!prepared.inputNames.has(name)) continue;
         const tensor = createTensor(environment, type, shape, data);
         tensors.push(tensor);
         prepared.binding.input(name, tensor);

@@ -29,6 +29,8 @@ export interface TrainingGraphOptions {
   readonly gradients: boolean;
   /** Layers from 0 whose values are computed again in the backward pass instead of kept. */
   readonly recomputedLayers: number;
+  /** Whether the gradients are right where tokens have places in several rows. */
+  readonly sharesTokens: boolean;
 }
 
 export interface TrainingGraph {
@@ -71,10 +73,10 @@ export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph
 
 /** Forward pass over the frozen base, in the form in which its weights are compiled. */
 export function buildTrainingDecoder(
-  { config, basePrecision }: Pick<TrainingGraphOptions, 'config' | 'basePrecision'>,
+  { config, basePrecision, sharesTokens }: Pick<TrainingGraphOptions, 'config' | 'basePrecision' | 'sharesTokens'>,
   trainsHead = false,
 ): TrainingDecoder {
-  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS });
+  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS, sharesTokens });
   runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
   return decoder;
 }

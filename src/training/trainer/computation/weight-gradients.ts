@@ -44,7 +44,7 @@ function weightGradients(
       const batches = batchesOf(examples, config);
       if (batches.length === 0) throw new Error('the examples have no supervised token: there is no gradient');
       let result: LossSum = { loss: 0, supervisedTokens: 0 };
-      const { graph } = buildTrainingDecoder({ config, basePrecision });
+      const { graph } = buildTrainingDecoder({ config, basePrecision, sharesTokens: false });
       for (const names of runsOf(projectionsOf(graph, sites))) {
         // A process has one native environment; sessions of one chunk are let go before those of the next are made.
         const base = openBaseSessions(compiled, options);
@@ -118,11 +118,11 @@ interface Chunk {
 }
 
 function runChunk(base: BaseSessions, { config, basePrecision, sites, batches, take }: Chunk): LossSum {
-  const decoder = buildTrainingDecoder({ config, basePrecision });
+  const decoder = buildTrainingDecoder({ config, basePrecision, sharesTokens: false });
   const projections = projectionsOf(decoder.graph, sites);
   const weights = projections.map(({ node }) => weightOf(node));
   addGradients(decoder, weights, new Set(), 0);
-  const binding = base.open(decoder.graph).createBinding();
+  const binding = base.open(decoder.graph);
   const outputs = weights.map((weight) => {
     const shape = fixed(weight.shape);
     const values = floats(shape.reduce((product, dim) => product * dim, 1));
@@ -132,7 +132,6 @@ function runChunk(base: BaseSessions, { config, basePrecision, sites, batches, t
   });
   let result: LossSum = { loss: 0, supervisedTokens: 0 };
   try {
-    base.bindRowNumbers(decoder.graph, binding);
     for (const batch of batches) {
       result = { loss: result.loss + runBatch(base, binding, batch), supervisedTokens: result.supervisedTokens + batch.supervisedCount };
       for (const { values, sum } of outputs) if (sum !== values) add(sum, values);
