@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { AdapterRegistry } from '../adapters/index.ts';
 import type { Settings } from '../config/index.ts';
 import { systemClock, systemRandom, type Logger } from '../core/index.ts';
-import { hugePages, Supervisor } from '../processes/index.ts';
+import { Supervisor } from '../processes/index.ts';
 import type { Storage } from '../storage/index.ts';
 import type { FromTrainer, ToTrainer } from '../training/index.ts';
 import { openTraining, type Training } from '../training/jobs/index.ts';
@@ -58,7 +58,7 @@ function supervisedTrainer(settings: Settings, silenceMs: number, logger: Logger
   const options = { logLevel: settings.logLevel, ...(settings.ortLibrary !== null && { ortLibrary: settings.ortLibrary }) };
   return new Supervisor<ToTrainer, FromTrainer>({
     name: 'trainer',
-    command: { entry: entryPath(), args: [JSON.stringify(options)], environment: hugePages() },
+    command: { entry: entryPath(), args: [JSON.stringify(options)] },
     protocol: { ping: { kind: 'ping' }, shutdown: { kind: 'shutdown' }, isReady: (message) => message.kind === 'ready' },
     watchdog: { pingIntervalMs: 2000, silenceMs, startupMs: STARTUP_MS },
     clock: systemClock,

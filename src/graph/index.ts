@@ -49,4 +49,5 @@ export { smoothInputs } from './passes/smooth-inputs.ts';
 export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
 export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';
 export { tryRows } from './passes/try-rows.ts';
+export { stackSideInputs } from './passes/stack-side-inputs.ts';
 export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

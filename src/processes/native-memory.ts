@@ -1,6 +1,6 @@
 // Memory that native code allocates in large blocks, in pages of 2 MiB where glibc and the kernel have them (transparent huge pages set to madvise).
 
-/** Environment for a child that runs models: fewer misses of the page table while it reads weights, fewer faults while tensors grow. */
+/** Environment for a child that serves a model: fewer misses of the page table while it reads weights. */
 export function hugePages({ GLIBC_TUNABLES: given }: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
   return { GLIBC_TUNABLES: [...(given === undefined || given === '' ? [] : [given]), 'glibc.malloc.hugetlb=1'].join(':') };
 }

@@ -14,6 +14,7 @@ import {
   recompute,
   runPasses,
   scheduleBackward,
+  stackSideInputs,
   type Value,
   valueBytes,
 } from '../../src/graph/index.ts';
@@ -60,6 +61,38 @@ describe('expand-log-sum-exp', () => {
     const expected = Math.log(data.reduce((sum, value) => sum + Math.exp(value), 0));
     const { sum = [] } = await outputs(graph, { x: { data, dims: [1, 49_152] } });
     expect(Math.abs((sum[0] ?? 0) - expected)).toBeLessThan(5e-6);
+  });
+});
+
+describe('stack-side-inputs', () => {
+  /** Two side paths over x of different ranks and one over y; what each gives. */
+  const build = (): Graph => {
+    const graph = new Graph('g');
+    const [x, y] = [graph.addInput('x', 'float32', ['t', 4]), graph.addInput('y', 'float32', ['t', 4])];
+    const factors = [2, 3, 2].map((rank, index) => graph.addInput(`a${index}`, 'float32', [rank, 4]));
+    const emitter = emitterAtEnd(graph, 'side');
+    const sums = factors.map((a, index) => {
+      const down = emitter.emit('FusedMatMul', [index === 2 ? y : x, a], { transB: int(1) });
+      return emitter.emit('Sigmoid', [down]);
+    });
+    for (const [index, sum] of sums.entries()) graph.addOutput(sum, `sum${index}`);
+    return graph;
+  };
+  const feeds: Feeds = Object.fromEntries(
+    (['x', 'y', 'a0', 'a1', 'a2'] as const).map((name, index) => {
+      const rows = [3, 3, 2, 3, 2][index] ?? 0;
+      return [name, { data: seededValues(rows * 4, name), dims: [rows, 4] }];
+    }),
+  );
+
+  it('makes one product of the side paths over one input, whatever their ranks, and leaves others alone', async () => {
+    const graph = build();
+    expect(runPasses(graph, [stackSideInputs])[0]?.counts).toEqual({ groups: 1, products: 2 });
+    expect(graph.nodes.filter(({ op }) => op === 'FusedMatMul')).toHaveLength(2);
+    const [found, before] = [await outputs(graph, feeds), await outputs(build(), feeds)];
+    for (const [name, values] of Object.entries(before))
+      for (const [index, value] of values.entries()) expect(found[name]?.[index]).toBeCloseTo(value, 5);
+    expect(runPasses(graph, [stackSideInputs])[0]?.modified).toBe(false);
   });
 });
 

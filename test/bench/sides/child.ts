@@ -22,9 +22,14 @@ export interface ChildCommand {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A TypeScript file of the benchmark as a child, with the memory of the server's own children. */
+/** A TypeScript file of the benchmark as a child. */
 export function nodeCommand(path: string): ChildCommand {
-  return { executable: process.execPath, args: ['--expose-gc', '--import', import.meta.resolve('tsx'), path], environment: hugePages() };
+  return { executable: process.execPath, args: ['--expose-gc', '--import', import.meta.resolve('tsx'), path] };
+}
+
+/** The same with the memory that the server starts its engine with. */
+export function engineCommand(path: string): ChildCommand {
+  return { ...nodeCommand(path), environment: hugePages() };
 }
 
 /** @throws Error with the child's own message when it cannot open. */

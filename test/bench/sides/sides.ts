@@ -1,7 +1,7 @@
 // Who is measured. A peer that cannot be had or does not run here stays in the table with its reason.
 import { join } from 'node:path';
 import { pythonWith } from '../peers/environment.ts';
-import { type Child, type ChildCommand, nodeCommand, startChild } from './child.ts';
+import { type Child, type ChildCommand, engineCommand, startChild } from './child.ts';
 import type { Answer, SideOptions, Workload } from './protocol.ts';
 
 const PEERS = join(import.meta.dirname, '..', 'peers');
@@ -39,7 +39,7 @@ export async function startSides(
   const sides: Side[] = [];
   for (const precision of precisions) {
     const name = `ours ${precision}`;
-    const command = nodeCommand(join(import.meta.dirname, 'ours.ts'));
+    const command = engineCommand(join(import.meta.dirname, 'ours.ts'));
     const child = await startChild<Workload, Answer>(name, command, { ...options, precision });
     sides.push({
       name,
@@ -51,7 +51,7 @@ export async function startSides(
     });
   }
   sides.push(
-    await startPeer('llama.cpp (node)', 'as in the file', options, async () => nodeCommand(join(import.meta.dirname, 'llama-cpp.ts'))),
+    await startPeer('llama.cpp (node)', 'as in the file', options, async () => engineCommand(join(import.meta.dirname, 'llama-cpp.ts'))),
   );
   for (const peer of withPeers ? PYTHON_PEERS : []) {
     const { name, weights, packages, complete, file } = peer;

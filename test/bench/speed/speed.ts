@@ -10,7 +10,7 @@ import type { BenchOptions } from '../options.ts';
 import { panelChart } from '../report/panels.ts';
 import { summarise } from '../report/statistics.ts';
 import { latestMeasurements, writeReport } from '../report/write.ts';
-import { nodeCommand, startChild } from '../sides/child.ts';
+import { engineCommand, nodeCommand, startChild } from '../sides/child.ts';
 import type { Answer, Workload } from '../sides/protocol.ts';
 import { PREFILL_CHUNK_TOKENS } from '../sides/our-rows.ts';
 import { type Side, startSides } from '../sides/sides.ts';
@@ -63,7 +63,7 @@ async function tokensOfFloat32(model: ModelPackage, workloads: readonly NamedWor
   if (!batch) return [];
   const options = { modelFile: sourceFile(model), threadCount, maxRows: 1, precision: 'fp32' };
   const path = join(import.meta.dirname, '..', 'sides', 'ours.ts');
-  const child = await startChild<Workload, Answer>('ours fp32', nodeCommand(path), options);
+  const child = await startChild<Workload, Answer>('ours fp32', engineCommand(path), options);
   const answer = await child.ask({ ...batch, prompts: batch.prompts.slice(0, 1) });
   await child.stop();
   return answer.kind === 'measured' ? answer.firstRowTokenIds : [];
@@ -79,7 +79,7 @@ function highest(a: MachineLimits, b: MachineLimits): MachineLimits {
 
 async function measureMemory(options: MemoryOptions, prompts: MemoryQuestion['prompts']): Promise<MemoryAnswer> {
   const path = join(import.meta.dirname, '..', 'memory', 'memory-child.ts');
-  const child = await startChild<MemoryQuestion, MemoryAnswer>(`memory ${options.precision}`, nodeCommand(path), options);
+  const child = await startChild<MemoryQuestion, MemoryAnswer>(`memory ${options.precision}`, engineCommand(path), options);
   const answer = await child.ask({ prompts, capacity: MEMORY_CAPACITY, rank: MEMORY_RANK });
   await child.stop();
   return answer;

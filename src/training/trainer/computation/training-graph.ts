@@ -15,6 +15,7 @@ import {
   runPasses,
   scheduleBackward,
   type SiteInputs,
+  stackSideInputs,
   trainSites,
   type Value,
 } from '../../../graph/index.ts';
@@ -64,6 +65,7 @@ export function buildTrainingGraph(options: TrainingGraphOptions): TrainingGraph
   const { graph, loss, targets } = decoder;
   const specs = sites.map(({ site, rank, scale, dora, origin }) => ({ site, rank, scale, dora, origin: origin !== null }));
   const { inputs: siteInputs, stop } = trainSites(graph, { sites: specs, targets, dropout });
+  runPasses(graph, [stackSideInputs]);
   if (gradients)
     return { graph, siteInputs, kept: addGradients(decoder, siteInputs.flatMap(trainedInputs), stop, options.recomputedLayers) };
   graph.addOutput(loss, LOSS_OUTPUT);
