@@ -7,6 +7,7 @@ import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
 import { benchSpeed } from './speed/speed.ts';
+import { benchBeside } from './train/beside.ts';
 import { benchTrain } from './train/train.ts';
 
 /** Each part answers whether its result is within its bounds. */
@@ -14,6 +15,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   quality: benchQuality,
   speed: benchSpeed,
   train: benchTrain,
+  beside: benchBeside,
   load: benchLoad,
   fleet: benchFleet,
   'long-prompt': benchLongPrompt,
@@ -34,6 +36,7 @@ Parts (all of them when none is named):
   quality      mean KL divergence of each precision from fp32, against its bound
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
   train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
+  beside       what a training job does to the rows that decode beside it
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
   fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
