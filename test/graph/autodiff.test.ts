@@ -167,10 +167,7 @@ const CASES: readonly Case[] = [
     shapes: [[4, 3]],
     constants: (graph) => [integers(graph, [2, 0, 3, 1], [2, 2])],
     attributes: { axis: int(0) },
-    inverse: (graph, [indices]) =>
-      new Map([
-        [indices as Value, { op: 'GatherND', indices: integers(graph, [0, 1, 1, 1, 0, 0, 1, 0], [4, 2]), missing: 'none' } as const],
-      ]),
+    inverse: (graph, [indices]) => new Map([[indices as Value, { indices: integers(graph, [1, 3, 0, 2]), missing: 'none' } as const]]),
   },
   {
     op: 'Gather',
@@ -178,16 +175,18 @@ const CASES: readonly Case[] = [
     shapes: [[4, 3]],
     constants: (graph) => [integers(graph, [3, 1])],
     attributes: { axis: int(0) },
-    inverse: (graph, [indices]) =>
-      new Map([[indices as Value, { op: 'Gather', indices: integers(graph, [2, 1, 2, 0]), missing: 'zero' } as const]]),
+    inverse: (graph, [indices]) => new Map([[indices as Value, { indices: integers(graph, [2, 1, 2, 0]), missing: 'zero' } as const]]),
   },
   {
-    op: 'GatherND',
-    title: 'every vector once',
-    shapes: [[2, 2, 3]],
-    constants: (graph) => [integers(graph, [1, 0, 0, 1, 0, 0, 1, 1], [4, 2])],
-    inverse: (graph, [indices]) =>
-      new Map([[indices as Value, { op: 'Gather', indices: integers(graph, [2, 1, 0, 3], [2, 2]), missing: 'none' } as const]]),
+    op: 'Gather',
+    title: 'some rows to several places',
+    shapes: [[3, 2]],
+    constants: (graph) => [integers(graph, [2, 0, 0, 1, 2, 0], [2, 3])],
+    attributes: { axis: int(0) },
+    inverse: (graph, [indices]) => {
+      const copies = { places: integers(graph, [2, 4, 5]), rows: integers(graph, [0, 0, 2, 2, 0, 0], [3, 2]) };
+      return new Map([[indices as Value, { indices: integers(graph, [1, 3, 0]), missing: 'none', copies } as const]]);
+    },
   },
   ...[[5], [3, 4], [2, 2, 3, 4]].map((shape) => ({
     op: 'Softmax',

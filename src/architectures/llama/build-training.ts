@@ -66,7 +66,7 @@ interface Shared {
 interface Places {
   /** int64 [rows, heads, length] into [tokens * heads]. Padding may name any vector. */
   readonly unpack: Value;
-  /** int64 [tokens * heads, 3]: row, head, position. */
+  /** int64 [tokens * heads] into [rows * heads * length]. */
   readonly pack: Value;
   readonly packed: string;
 }
@@ -76,8 +76,8 @@ interface Places {
  * `input_ids` int64 [T]; `unpack.queries`, `unpack.keys`, `pack.queries`, `pack.keys` (see Places); `mask` float32 [R, 1, L, L], 0 where a position sees
  * another and a large negative number elsewhere, with padding seeing padding alone, so that none of its values and gradients reaches a token;
  * `supervised` int64 [S], tokens whose prediction counts; `supervised.inverse` int64 [T], their place in it or S; `targets` int64 [S].
- * Where tokens are shared, C keys and values have a further place: `own.queries` int64 [R, heads, L], as unpack.queries, but T * heads at such places and
- * padding; `copied.keys` int64 [C, 3], those places as in pack.keys; `copied.keys.rows` int64 [C, headSize], whose they are.
+ * Where tokens are shared, C keys and values have a further place: `own.queries` int64 [R, heads, L], as unpack.queries, but T * heads at such places; `copied.keys`
+ * int64 [C], those places as in pack.keys; `copied.keys.rows` int64 [C, headSize], whose they are.
  */
 export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows, sharesTokens }: TrainingOptions): TrainingDecoder {
   checkContext(config, maxContext);
@@ -100,7 +100,7 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows, 
     weights: decoderWeights(),
   });
   const supervised = graph.addInput('supervised', 'int64', ['supervised']);
-  inverses.set(supervised, { op: 'Gather', indices: graph.addInput('supervised.inverse', 'int64', ['tokens']), missing: 'zero' });
+  inverses.set(supervised, { indices: graph.addInput('supervised.inverse', 'int64', ['tokens']), missing: 'zero' });
   const scoped = emitter.scope('head');
   const hidden = scoped.emit('Gather', [normed, supervised], { axis: int(0) }, { name: 'supervised' });
   return { graph, ...lossOf(scoped, config, hidden, headRows), inverses };
@@ -109,23 +109,23 @@ export function buildLlamaTraining(config: LlamaConfig, { maxContext, headRows, 
 function addPlaces(graph: Graph, name: string, heads: number): Places {
   const packed = `tokens*${heads}`;
   const unpack = graph.addInput(`unpack.${name}`, 'int64', ['rows', heads, 'length']);
-  const pack = graph.addInput(`pack.${name}`, 'int64', [packed, 3]);
+  const pack = graph.addInput(`pack.${name}`, 'int64', [packed]);
   return { unpack, pack, packed };
 }
 
 /** Of a shared token's places only the first has a query, all of them have keys and values. */
 function addInverses(graph: Graph, inverses: Map<Value, Inverse>, { config, queries, keys }: Shared, sharesTokens: boolean): void {
-  inverses.set(queries.unpack, { op: 'GatherND', indices: queries.pack, missing: 'none' });
+  inverses.set(queries.unpack, { indices: queries.pack, missing: 'none' });
   if (!sharesTokens) {
-    inverses.set(queries.pack, { op: 'Gather', indices: queries.unpack, missing: 'none' });
-    inverses.set(keys.unpack, { op: 'GatherND', indices: keys.pack, missing: 'none' });
+    inverses.set(queries.pack, { indices: queries.unpack, missing: 'none' });
+    inverses.set(keys.unpack, { indices: keys.pack, missing: 'none' });
     return;
   }
   const own = graph.addInput('own.queries', 'int64', ['rows', config.headCount, 'length']);
-  const places = graph.addInput('copied.keys', 'int64', ['copies', 3]);
+  const places = graph.addInput('copied.keys', 'int64', ['copies']);
   const rows = graph.addInput('copied.keys.rows', 'int64', ['copies', config.headSize]);
-  inverses.set(queries.pack, { op: 'Gather', indices: own, missing: 'zero' });
-  inverses.set(keys.unpack, { op: 'GatherND', indices: keys.pack, missing: 'none', copies: { places, rows } });
+  inverses.set(queries.pack, { indices: own, missing: 'zero' });
+  inverses.set(keys.unpack, { indices: keys.pack, missing: 'none', copies: { places, rows } });
 }
 
 /**
@@ -152,7 +152,8 @@ function plainAttention(emitter: Emitter, shared: Shared, { query, key, value }:
   const together = reshape('regroup', weights, [0, kvHeadCount, -1, 0], ['rows', kvHeadCount, stacked, 'length']);
   const mixed = emitter.emit('FusedMatMul', [together, byHead(emitter.scope('v'), shared, value, keys)], {}, { name: 'mixed' });
   const heads = reshape('heads', mixed, [0, headCount, -1, headSize], ['rows', headCount, 'length', headSize]);
-  const flat = emitter.emit('GatherND', [heads, queries.pack], {}, { name: 'pack' });
+  const vectors = reshape('vectors', heads, [-1, headSize], [`rows*${headCount}*length`, headSize]);
+  const flat = emitter.emit('Gather', [vectors, queries.pack], { axis: int(0) }, { name: 'pack' });
   return reshape('flat', flat, [-1, headCount * headSize], ['tokens', headCount * headSize]);
 }
 

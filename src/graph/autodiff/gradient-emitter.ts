@@ -14,7 +14,6 @@ const EMITTED_OPS: ReadonlySet<string> = new Set(
     'Concat',
     'Pad',
     'Gather',
-    'GatherND',
     'ScatterElements',
     'Shape',
     'Expand',
@@ -73,7 +72,10 @@ export function gradientEmitter(emitter: Emitter): GradientEmitter {
     integers: (values) => graph.initializer(constant(BigInt64Array.from(values, BigInt))),
     sumTo: (value, shape) => sumTo(self, value, shape),
     expand: (value, like) => (sameShape(value.shape, like.shape) ? value : expand(self, value, like)),
-    reshape: (value, like) => (sameShape(value.shape, like.shape) ? value : reshape(self, value, like)),
+    reshape: (value, like) => {
+      const found = shaped(graph, value, like);
+      return found ?? reshape(self, value, like);
+    },
   };
   return self;
 }
@@ -120,6 +122,13 @@ function expand(emitter: GradientEmitter, value: Value, like: Value): Value {
   const sizes = like.shape.filter((size) => typeof size === 'number');
   const shape = sizes.length === like.shape.length ? emitter.integers(sizes) : emitter.emit('Shape', [like]);
   return emitter.emit('Expand', [value, shape], {}, { shapes: [like.shape] });
+}
+
+/** The value itself, or what it was before a Reshape undid that shape: sizes that only run time knows could not be had back otherwise. */
+function shaped(graph: Graph, value: Value, like: Value): Value | undefined {
+  const source = graph.producer(value);
+  const before = source?.op === 'Reshape' ? source.inputs[0] : null;
+  return [value, before].find((candidate): candidate is Value => !!candidate && sameShape(candidate.shape, like.shape));
 }
 
 function reshape(emitter: GradientEmitter, value: Value, like: Value): Value {

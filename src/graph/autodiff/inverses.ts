@@ -3,13 +3,12 @@
 import type { Value } from '../ir/graph.ts';
 
 /**
- * How the gradient g of rows = Gather(data, indices) (axis 0) or GatherND(data, indices) becomes that of data.
- * - `op` with `indices` reads g at the place to which each element of data went.
- * - `missing` 'none': every element of data that can change the result was gathered exactly once, not counting `copies`. Places that several indices share (padding) must not
- *   reach the result: their gradient is passed over. 'zero': elements that were not gathered read one row of zeros behind g.
+ * How the gradient g of rows = Gather(data, indices) (axis 0) becomes that of data.
+ * - `indices` name the place of the forward indices to which each row of data went, counted through all their axes.
+ * - `missing` 'none': every row of data that can change the result was gathered exactly once, not counting `copies`. Places that several indices share (padding) must not
+ *   reach the result: their gradient is passed over. 'zero': rows that were not gathered read one row of zeros behind g.
  */
 export interface Inverse {
-  readonly op: 'Gather' | 'GatherND';
   readonly indices: Value;
   readonly missing: 'none' | 'zero';
   /** Rows of a matrix that went to further places: what arrives there is added. */

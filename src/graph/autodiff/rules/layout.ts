@@ -55,24 +55,30 @@ const gather: GradientRule = {
   },
 };
 
-const gatherNd: GradientRule = {
-  op: 'GatherND',
-  saves: () => ({ inputs: [1] }),
-  gradients: (context) => {
-    if (intAttribute(context.attributes, 'batch_dims', 0) !== 0) throw new Error('gathers by batch');
-    return [undone(context), null];
-  },
-};
-
 function undone({ input, inputType, inverse, full, emitter }: RuleContext): Value {
   const found = inverse(input(1));
   if (!found) throw new Error(`the inverse of ${input(1).name} is not known`);
-  const passed = found.missing === 'zero' ? withZeroRow(emitter, full()) : full();
-  const read = (indices: Value): Value => emitter.emit(found.op, [passed, indices], found.op === 'Gather' ? { axis: int(0) } : {});
+  const flat = flattened(emitter, full(), input(1).shape.length);
+  const passed = found.missing === 'zero' ? withZeroRow(emitter, flat) : flat;
+  const read = (indices: Value): Value => emitter.emit('Gather', [passed, indices], { axis: int(0) });
   const gathered = read(found.indices);
   if (!found.copies) return emitter.reshape(gathered, inputType(0));
   const { places, rows } = found.copies;
   return emitter.emit('ScatterElements', [gathered, rows, read(places)], { axis: int(0), reduction: text('add') });
+}
+
+/** The first `axes` axes as one. */
+function flattened(emitter: RuleContext['emitter'], value: Value, axes: number): Value {
+  if (axes === 1) return value;
+  const rest = value.shape.slice(axes);
+  const sizes = rest.map((size) => {
+    if (typeof size !== 'number') throw new Error('gathers rows of unknown size');
+    return size;
+  });
+  const target = emitter.integers([-1, ...sizes]);
+  const places = value.shape.slice(0, axes);
+  const count = places.every((size) => typeof size === 'number') ? places.reduce((product, size) => product * size, 1) : places.join('*');
+  return emitter.emit('Reshape', [value, target], {}, { shapes: [[count, ...rest]] });
 }
 
 function withZeroRow(emitter: RuleContext['emitter'], value: Value): Value {
@@ -86,4 +92,4 @@ function withZeroRow(emitter: RuleContext['emitter'], value: Value): Value {
   );
 }
 
-export const layoutRules: readonly GradientRule[] = [reshape, transpose, split, concat, gather, gatherNd];
+export const layoutRules: readonly GradientRule[] = [reshape, transpose, split, concat, gather];

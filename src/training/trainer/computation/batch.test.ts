@@ -19,7 +19,7 @@ describe('makeBatch', () => {
     expect([...batch.inputIds]).toEqual([4n, 5n, 6n, 8n]);
     // Row 0: head 0 of tokens 0, 1, 2, then head 1; row 1: token 3, then padding.
     expect([...batch.unpackQueries]).toEqual([0n, 2n, 4n, 1n, 3n, 5n, 6n, 6n, 6n, 7n, 7n, 7n]);
-    expect([...batch.packKeys]).toEqual([0n, 0n, 0n, 0n, 0n, 1n, 0n, 0n, 2n, 1n, 0n, 0n]);
+    expect([...batch.packKeys]).toEqual([0n, 1n, 2n, 3n]);
   });
 
   it('counts the prediction of a supervised token at the token before it, and never that of the first', () => {
@@ -48,7 +48,7 @@ describe('makeBatch', () => {
     const [row] = examples.slice(0, 1).map(({ tokenIds }) => ({ tokenIds, supervised: Uint8Array.of(0, 0, 0, 1) }));
     if (!row) throw new Error('no row');
     const batch = makeBatch([row, row], heads, true);
-    expect([batch.tokenCount, batch.shared && [...batch.shared.copiedKeys]]).toEqual([4, [1n, 0n, 0n, 1n, 0n, 1n]]);
+    expect([batch.tokenCount, batch.shared && [...batch.shared.copiedKeys]]).toEqual([4, [3n, 4n]]);
     expect([...(batch.shared?.copiedKeyRows ?? [])]).toEqual([0n, 0n, 1n, 1n]);
     expect(batch.unpackQueries.slice(6)).toEqual(BigInt64Array.of(0n, 2n, 6n, 1n, 3n, 7n));
     expect([...(batch.shared?.ownQueries.slice(6) ?? [])]).toEqual([8n, 8n, 6n, 8n, 8n, 7n]);

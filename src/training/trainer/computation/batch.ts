@@ -35,7 +35,7 @@ export interface Batch {
 export interface SharedTokens {
   /** As unpackQueries, but a place that is not its token's first names T * heads: no gradient. */
   readonly ownQueries: BigInt64Array;
-  /** [C, 3]: row, head, position. */
+  /** [C], as packKeys. */
   readonly copiedKeys: BigInt64Array;
   /** [C, headSize]: the vector that each of their elements belongs to. */
   readonly copiedKeyRows: BigInt64Array;
@@ -61,8 +61,8 @@ export function makeBatch(examples: readonly TrainingExample[], heads: HeadCount
     inputIds: BigInt64Array.from(tokenIds, BigInt),
     unpackQueries,
     unpackKeys: unpackIndices(rows, length, heads.kvHeadCount),
-    packQueries: packIndices(owners, heads.headCount),
-    packKeys: packIndices(owners, heads.kvHeadCount),
+    packQueries: packIndices(owners, length, heads.headCount),
+    packKeys: packIndices(owners, length, heads.kvHeadCount),
     mask: maskOf(lengths, length, heads.slidingWindow),
     supervisedCount: supervised.length,
     supervised: BigInt64Array.from(supervised, ({ token }) => BigInt(token)),
@@ -78,7 +78,7 @@ export function makeBatch(examples: readonly TrainingExample[], heads: HeadCount
               headCount: heads.headCount,
               none: tokenIds.length * heads.headCount,
             }),
-            copiedKeys: packIndices(copies, heads.kvHeadCount),
+            copiedKeys: packIndices(copies, length, heads.kvHeadCount),
             copiedKeyRows: vectorsOf(copies, heads),
           },
   };
@@ -99,16 +99,12 @@ function unpackIndices(rows: readonly (readonly number[])[], length: number, hea
   return indices;
 }
 
-/** [places * heads, 3] → row, head, position. */
-function packIndices(places: readonly Place[], heads: number): BigInt64Array {
-  const indices = new BigInt64Array(places.length * heads * 3);
+/** [places * heads] → place in [rows, heads, length]. */
+function packIndices(places: readonly Place[], length: number, heads: number): BigInt64Array {
+  const indices = new BigInt64Array(places.length * heads);
   let index = 0;
   for (const { row, position } of places)
-    for (let head = 0; head < heads; head++) {
-      indices[index++] = BigInt(row);
-      indices[index++] = BigInt(head);
-      indices[index++] = BigInt(position);
-    }
+    for (let head = 0; head < heads; head++) indices[index++] = BigInt((row * heads + head) * length + position);
   return indices;
 }
 
@@ -158,8 +154,8 @@ export function batchInputs(batch: Batch): readonly BatchInput[] {
     ['input_ids', 'int64', [tokenCount], batch.inputIds],
     ['unpack.queries', 'int64', [rowCount, heads(batch.unpackQueries), length], batch.unpackQueries],
     ['unpack.keys', 'int64', [rowCount, heads(batch.unpackKeys), length], batch.unpackKeys],
-    ['pack.queries', 'int64', [batch.packQueries.length / 3, 3], batch.packQueries],
-    ['pack.keys', 'int64', [batch.packKeys.length / 3, 3], batch.packKeys],
+    ['pack.queries', 'int64', [batch.packQueries.length], batch.packQueries],
+    ['pack.keys', 'int64', [batch.packKeys.length], batch.packKeys],
     ['mask', 'float32', [rowCount, 1, length, length], batch.mask],
     ['supervised', 'int64', [supervisedCount], batch.supervised],
     ['supervised.inverse', 'int64', [tokenCount], batch.supervisedInverse],
@@ -167,11 +163,11 @@ export function batchInputs(batch: Batch): readonly BatchInput[] {
   ];
   const { shared } = batch;
   if (!shared) return inputs;
-  const copies = shared.copiedKeys.length / 3;
+  const copies = shared.copiedKeys.length;
   return [
     ...inputs,
     ['own.queries', 'int64', [rowCount, heads(shared.ownQueries), length], shared.ownQueries],
-    ['copied.keys', 'int64', [copies, 3], shared.copiedKeys],
+    ['copied.keys', 'int64', [copies], shared.copiedKeys],
     ['copied.keys.rows', 'int64', [copies, shared.copiedKeyRows.length / copies], shared.copiedKeyRows],
   ];
 }
