@@ -10,7 +10,6 @@ import { fixturePath, repositoryPath } from './support/repository.ts';
 import { startServer } from './support/server.ts';
 import { createJob, followJob, readSteps, uploadRows } from './support/training-api.ts';
 
-const STEPS = 200;
 const TEST_ROWS = 100;
 const NEW_TOKENS = 60;
 const SEED = 1;
@@ -23,13 +22,15 @@ interface Row {
 
 interface Sample {
   readonly name: string;
+  readonly steps: number;
   readonly row: (row: Row) => Row;
 }
 
 const SAMPLES: readonly Sample[] = [
-  { name: 'e2e-describe', row: (row) => row },
+  { name: 'e2e-describe', steps: 180, row: (row) => row },
   {
     name: 'e2e-extract',
+    steps: 200,
     row: ({ prompt, completion }) => ({ prompt: `Text: ${completion}\nFacts:`, completion: ` ${prompt.trim()}` }),
   },
 ];
@@ -56,10 +57,10 @@ async function makeSample(api: Api, sample: Sample): Promise<void> {
   const { id } = await createJob(
     api,
     { model: REAL_MODEL, suffix: sample.name, seed: SEED, ...files },
-    { max_steps: STEPS, evaluation_steps: STEPS },
+    { max_steps: sample.steps, evaluation_steps: sample.steps },
   );
   const job = await followJob(api, id, ({ step, train_loss: loss }) => {
-    if (step % 10 === 0) console.log(`${sample.name}: step ${step} of ${STEPS}, loss ${loss.toFixed(4)}`);
+    if (step % 10 === 0) console.log(`${sample.name}: step ${step} of ${sample.steps}, loss ${loss.toFixed(4)}`);
   });
   if (job.status !== 'succeeded') throw new Error(`${sample.name}: the job ended as ${job.status}: ${job.error?.message}`);
   const folder = repositoryPath(`adapters/samples/${sample.name}`);
