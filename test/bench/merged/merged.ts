@@ -1,8 +1,10 @@
-// Merged mode, measured: its decode step against the base's, what each precision leaves of an adapter, and what a change does to others.
+// Merged mode, measured in a process with the engine's memory: its decode step against the base's, what each precision leaves of an adapter, and what a change does to others.
+import { spawnSync } from 'node:child_process';
 import { decodePacked, type PackedAdapter } from '../../../src/adapters/packed.ts';
 import { packAdapter } from '../../../src/adapters/pack-adapter.ts';
 import { systemClock } from '../../../src/core/index.ts';
 import type { ModelPackage } from '../../../src/models/index.ts';
+import { hugePages } from '../../../src/processes/index.ts';
 import { fixtureAdapter } from '../../support/adapter-files.ts';
 import { shownLatency } from '../load/latency.ts';
 import { withSubjectServer } from '../load/subject-server.ts';
@@ -28,7 +30,15 @@ interface StepRatio {
   readonly baseMs: number;
 }
 
-export async function benchMerged({ rounds }: BenchOptions): Promise<boolean> {
+export async function benchMerged(options: BenchOptions): Promise<boolean> {
+  const memory = hugePages({});
+  if (process.env.GLIBC_TUNABLES === memory.GLIBC_TUNABLES) return await measureMerged(options);
+  const [, script = ''] = process.argv;
+  const args = [...process.execArgv, script, 'merged', '--rounds', String(options.rounds)];
+  return spawnSync(process.execPath, args, { stdio: 'inherit', env: { ...process.env, ...memory } }).status === 0;
+}
+
+async function measureMerged({ rounds }: BenchOptions): Promise<boolean> {
   const model = await openSubject();
   try {
     const { ratios, makeSeconds, loadSeconds } = await measureSteps(model, rounds * PAIRS_PER_ROUND);
