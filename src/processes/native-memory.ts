@@ -5,5 +5,9 @@
  * makes would have its weights in an arena of that thread, which gets few such pages.
  */
 export function hugePages({ GLIBC_TUNABLES: given }: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
-  return { GLIBC_TUNABLES: [...(given === undefined || given === '' ? [] : [given]), 'glibc.malloc.hugetlb=1', 'glibc.malloc.arena_max=1'].join(':') };
+  return {
+    GLIBC_TUNABLES: [...(given === undefined || given === '' ? [] : [given]), 'glibc.malloc.hugetlb=1', 'glibc.malloc.arena_max=1'].join(
+      ':',
+    ),
+  };
 }
