@@ -30,6 +30,7 @@ import { type Publication, Publisher } from './publication.ts';
 import { SerialQueue } from './serial-queue.ts';
 import type { AdapterRegistryParts } from './registry-parts.ts';
 import { digestsOf, summarize, versionOf } from './summary.ts';
+import { checkCanary } from './traffic-split.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
 const ALL = Number.MAX_SAFE_INTEGER;
@@ -265,14 +266,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
   }
 
   private requireCanary(row: AdapterRow, version: number, canary: Canary): void {
-    if (!(canary.share > 0 && canary.share < 1)) {
-      throw new AppError('invalid_request', `"share": got ${canary.share}, expected a number above 0 and below 1`, { param: 'canary' });
-    }
-    if (canary.version === version) {
-      throw new AppError('invalid_request', `"canary": got version ${version} for both, expected another one than the active`, {
-        param: 'canary',
-      });
-    }
+    checkCanary(version, canary);
     this.requireLoadedBase(this.catalogue.requireVersion(row, canary.version));
   }
 

@@ -33,7 +33,7 @@ export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 export { expandLogSumExp } from './passes/expand-log-sum-exp.ts';
-export { type FedWeight, feedWeights } from './passes/feed-weights.ts';
+export { feedWeights } from './passes/feed-weights.ts';
 export { fuseProjections } from './passes/fuse-projections.ts';
 export { fuseSilu } from './passes/fuse-silu.ts';
 export { fuseSkipNorms } from './passes/fuse-skip-norms.ts';

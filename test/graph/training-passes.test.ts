@@ -71,11 +71,11 @@ describe('stack-side-inputs', () => {
     const [x, y] = [graph.addInput('x', 'float32', ['t', 4]), graph.addInput('y', 'float32', ['t', 4])];
     const factors = [2, 3, 2].map((rank, index) => graph.addInput(`a${index}`, 'float32', [rank, 4]));
     const emitter = emitterAtEnd(graph, 'side');
-    const sums = factors.map((a, index) => {
+    const results = factors.map((a, index) => {
       const down = emitter.emit('FusedMatMul', [index === 2 ? y : x, a], { transB: int(1) });
       return emitter.emit('Sigmoid', [down]);
     });
-    for (const [index, sum] of sums.entries()) graph.addOutput(sum, `sum${index}`);
+    for (const [index, result] of results.entries()) graph.addOutput(result, `result${index}`);
     return graph;
   };
   const feeds: Feeds = Object.fromEntries(

@@ -92,16 +92,16 @@ const ACCEPTED_FIELDS: ReadonlySet<string> = new Set([
 
 /** Fields with a better reason than "unknown field". */
 const UNSUPPORTED_FIELDS: ReadonlyMap<string, string> = new Map([
-  ['target_parameters', 'adapting bare parameters is not implemented'],
+  ['target_parameters', 'adapting bare parameters is not supported'],
   ['layer_replication', 'it changes the layers of the base model'],
-  ['alora_invocation_tokens', 'activated LoRA is not implemented'],
-  ['use_qalora', 'QALoRA pools the inputs of lora_A, which is not implemented'],
-  ['use_bdlora', 'block-diagonal LoRA is not implemented'],
-  ['arrow_config', 'Arrow routing is not implemented'],
+  ['alora_invocation_tokens', 'activated LoRA is not supported'],
+  ['use_qalora', 'QALoRA pools the inputs of lora_A, which is not supported'],
+  ['use_bdlora', 'block-diagonal LoRA is not supported'],
+  ['arrow_config', 'Arrow routing is not supported'],
   ['kasa_config', 'KaSA changes the weights of the base model'],
-  ['monteclora_config', 'MonteCLoRA is not implemented'],
-  ['velora_config', 'VeLoRA is not implemented'],
-  ['megatron_config', 'Megatron layers are not implemented'],
+  ['monteclora_config', 'MonteCLoRA is not supported'],
+  ['velora_config', 'VeLoRA is not supported'],
+  ['megatron_config', 'Megatron layers are not supported'],
   ['ensure_weight_tying', 'one adapter for embedding and head together cannot be applied to each of them'],
   ['auto_map', 'code is never loaded from an adapter'],
 ]);

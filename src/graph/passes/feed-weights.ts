@@ -4,12 +4,9 @@ import type { Graph, Value } from '../ir/graph.ts';
 import { recipeKey } from '../ir/recipe.ts';
 import type { StoredWeight } from '../serde.ts';
 
-/** The input's name, and the weight that must be bound to it. */
-export type FedWeight = StoredWeight;
-
-/** Changes the weights of FusedMatMul, which are [N, K] where MatMul has [K, N]. */
-export function feedWeights(graph: Graph): readonly FedWeight[] {
-  const fed = new Map<Value, FedWeight>();
+/** Changes the weights of FusedMatMul, which are [N, K] where MatMul has [K, N]; answers what must be bound, under the inputs' names. */
+export function feedWeights(graph: Graph): readonly StoredWeight[] {
+  const fed = new Map<Value, StoredWeight>();
   for (const node of graph.nodes) {
     const weight = node.op === 'FusedMatMul' ? node.inputs[1] : null;
     const recipe = weight && graph.recipe(weight);

@@ -1,5 +1,6 @@
 // Ten thousand registered adapters: start-up, memory of the front, cold adapters against warm ones, traffic over all of them, long lists.
 import { readFileSync } from 'node:fs';
+import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import { summarise, type Summary } from '../report/statistics.ts';
 import { latencyOf, shownLatency, type Latency } from '../load/latency.ts';
@@ -138,13 +139,6 @@ async function send({ api, prompt }: SubjectServer, request: PlannedRequest, sta
   return firstTokenMs(await timedStream(api, { model: fleetName(adapter), prompt: prompt(textShare, promptTokens), outputTokens }));
 }
 
-interface Check {
-  readonly name: string;
-  readonly value: string;
-  readonly bound: string;
-  readonly holds: boolean;
-}
-
 function checksOf(measured: Measured): readonly Check[] {
   const { startMs, peakFrontBytes, difference, failures, requestCount, largestHostBytes, listBlockMs } = measured;
   const below = (name: string, value: number, bound: number, show: (value: number) => string): Check => ({
@@ -178,9 +172,9 @@ function report(measured: Measured, checks: readonly Check[]): void {
     `${milliseconds(median)} (${smallest.toFixed(0)} to ${largest.toFixed(0)})`;
   writeReport({
     part: 'fleet',
-    header: ['measure', 'value', 'bound', 'within'],
+    header: CHECK_HEADER,
     rows: [
-      ...checks.map(({ name, value, bound, holds }) => [name, value, bound, holds ? 'yes' : 'NO']),
+      ...checks.map(checkRow),
       ['start-up with no adapter', milliseconds(emptyStartMs), '', ''],
       ['memory of the front after start-up', megabytes(frontBytes), '', ''],
       ['first token, warm', range(warm), '', ''],

@@ -1,5 +1,6 @@
 // Traffic over many adapters through HTTP, as ../workloads/zipf-64.json has it: failures, latencies, throughput, memory.
 import { barChart } from '../report/chart.ts';
+import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import { latencyOf, shownLatency, type Latency } from './latency.ts';
 import { randomPeftAdapter } from './random-peft-adapter.ts';
@@ -102,13 +103,6 @@ async function measureMemory({ api, base, prompt }: SubjectServer): Promise<Memo
   };
 }
 
-interface Check {
-  readonly name: string;
-  readonly value: string;
-  readonly bound: string;
-  readonly holds: boolean;
-}
-
 function checksOf({ requestCount, failures, betweenTokens, loopBlockMs }: Measured): readonly Check[] {
   const ratio = betweenTokens.p99 / betweenTokens.p50;
   return [
@@ -134,9 +128,9 @@ function report(measured: Measured, checks: readonly Check[]): void {
   for (const failure of failures.slice(0, 3)) console.log(`failed: ${failure}`);
   writeReport({
     part: 'load',
-    header: ['measure', 'value', 'bound', 'within'],
+    header: CHECK_HEADER,
     rows: [
-      ...checks.map(({ name, value, bound, holds }) => [name, value, bound, holds ? 'yes' : 'NO']),
+      ...checks.map(checkRow),
       ['time to first token, p50 / p99 / max', shownLatency(firstToken), '', ''],
       ['time between tokens, p50 / p99 / max', shownLatency(betweenTokens), '', ''],
       ['generated', `${tokensPerSecond.toFixed(1)} tokens/s`, '', ''],

@@ -1,5 +1,6 @@
 // What a long prompt does to requests that decode beside it: their time between tokens while it is read, against before.
 import { barChart } from '../report/chart.ts';
+import { CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import { latencyOf, shownLatency, type Latency } from './latency.ts';
 import { withSubjectServer, type SubjectServer } from './subject-server.ts';
@@ -35,9 +36,9 @@ export async function benchLongPrompt(): Promise<boolean> {
   const holds = stretch.median <= LARGEST_STRETCH;
   writeReport({
     part: 'long-prompt',
-    header: ['measure', 'value', 'bound', 'within'],
+    header: CHECK_HEADER,
     rows: [
-      ['stretch of the median time between tokens', stretch.median.toFixed(2), `${LARGEST_STRETCH}`, holds ? 'yes' : 'NO'],
+      checkRow({ name: 'stretch of the median time between tokens', value: stretch.median.toFixed(2), bound: `${LARGEST_STRETCH}`, holds }),
       ['stretch of its p99', stretch.p99.toFixed(2), '', ''],
       ['between tokens before, p50 / p99 / max', shownLatency(before), '', ''],
       ['between tokens during, p50 / p99 / max', shownLatency(during), '', ''],

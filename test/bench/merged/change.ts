@@ -1,4 +1,5 @@
 // What merging an adapter and taking it back does to requests that decode meanwhile: their time between tokens, through HTTP.
+import { setTimeout as pause } from 'node:timers/promises';
 import { fixtureAdapter } from '../../support/adapter-files.ts';
 import type { Api } from '../../support/api.ts';
 import { latencyOf, type Latency } from '../load/latency.ts';
@@ -107,8 +108,4 @@ async function until(check: () => Promise<boolean>): Promise<void> {
     if (performance.now() > deadline) throw new Error('what was waited for does not happen');
     await pause(POLL_MS);
   }
-}
-
-async function pause(milliseconds: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -10,7 +10,7 @@ import type { BenchOptions } from '../options.ts';
 import { panelChart } from '../report/panels.ts';
 import { summarise } from '../report/statistics.ts';
 import { latestMeasurements, writeReport } from '../report/write.ts';
-import { engineCommand, nodeCommand, startChild } from '../sides/child.ts';
+import { engineCommand, startChild } from '../sides/child.ts';
 import type { Answer, Workload } from '../sides/protocol.ts';
 import { PREFILL_CHUNK_TOKENS } from '../sides/our-rows.ts';
 import { type Side, startSides } from '../sides/sides.ts';
@@ -51,7 +51,7 @@ export async function benchSpeed({ rounds, rowCounts, precisions, withPeers }: B
 
 async function measureLimits(threadCount: number): Promise<MachineLimits> {
   const path = join(import.meta.dirname, '..', 'limits', 'limits-child.ts');
-  const child = await startChild<null, MachineLimits>('limits', nodeCommand(path), { threadCount });
+  const child = await startChild<null, MachineLimits>('limits', engineCommand(path), { threadCount });
   const limits = await child.ask(null);
   await child.stop();
   return limits;

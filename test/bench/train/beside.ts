@@ -1,11 +1,13 @@
 // The part `beside`: what a training job with default settings does to requests that decode beside it: their tokens/s and time between tokens, against before.
 import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createJob, followJob, uploadRows } from '../../support/training-api.ts';
 import { fixturePath } from '../../support/repository.ts';
 import { type Latency, latencyOf, shownLatency } from '../load/latency.ts';
 import { type SubjectServer, withSubjectServer } from '../load/subject-server.ts';
 import { type StreamTimes, timedStream, tokenGapsMs } from '../load/timed-stream.ts';
 import { barChart } from '../report/chart.ts';
+import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 
 const ROWS = 8;
@@ -37,14 +39,25 @@ export async function benchBeside(): Promise<boolean> {
   const { alone, beside, stepsPerMinute } = measured;
   const share = beside.tokensPerSecond / alone.tokensPerSecond;
   const stretch = beside.between.p99 / alone.between.p99;
-  const [isFast, isEven] = [share >= LEAST_THROUGHPUT, stretch <= LARGEST_STRETCH];
-  const shown = (holds: boolean): string => (holds ? 'yes' : 'NO');
+  const checks: readonly Check[] = [
+    {
+      name: 'tokens/s beside a job, share of alone',
+      value: share.toFixed(2),
+      bound: `${LEAST_THROUGHPUT}`,
+      holds: share >= LEAST_THROUGHPUT,
+    },
+    {
+      name: 'p99 between tokens, times that of alone',
+      value: stretch.toFixed(2),
+      bound: `${LARGEST_STRETCH}`,
+      holds: stretch <= LARGEST_STRETCH,
+    },
+  ];
   writeReport({
     part: 'beside',
-    header: ['measure', 'value', 'bound', 'within'],
+    header: CHECK_HEADER,
     rows: [
-      ['tokens/s beside a job, share of alone', share.toFixed(2), `${LEAST_THROUGHPUT}`, shown(isFast)],
-      ['p99 between tokens, times that of alone', stretch.toFixed(2), `${LARGEST_STRETCH}`, shown(isEven)],
+      ...checks.map(checkRow),
       [
         `tokens/s of ${ROWS} rows, alone and beside`,
         `${alone.tokensPerSecond.toFixed(0)} and ${beside.tokensPerSecond.toFixed(0)}`,
@@ -66,7 +79,7 @@ export async function benchBeside(): Promise<boolean> {
       ],
     ),
   });
-  return isFast && isEven;
+  return checks.every(({ holds }) => holds);
 }
 
 async function measure({ api, base, prompt }: SubjectServer): Promise<Measured> {
@@ -109,8 +122,4 @@ async function measure({ api, base, prompt }: SubjectServer): Promise<Measured> 
 function phaseOf(times: readonly StreamTimes[], fromMs: number, toMs: number): Phase {
   const gaps = times.flatMap((stream) => tokenGapsMs(stream, fromMs, toMs));
   return { tokensPerSecond: (gaps.length * 1000) / (toMs - fromMs), between: latencyOf(gaps) };
-}
-
-async function pause(milliseconds: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,7 +1,7 @@
 // A micro-batch as the arrays that a training graph reads: flat tokens, where they lie in rows, what sees what, what is supervised.
 import type { TensorData } from '../../../runtime/index.ts';
 import type { TrainingExample } from '../ports.ts';
-import { layOut, type Place } from './token-layout.ts';
+import { type Copy, layOut, type Place } from './token-layout.ts';
 
 export interface HeadCounts {
   readonly headCount: number;
@@ -68,20 +68,21 @@ export function makeBatch(examples: readonly TrainingExample[], heads: HeadCount
     supervised: BigInt64Array.from(supervised, ({ token }) => BigInt(token)),
     supervisedInverse,
     targets: BigInt64Array.from(supervised, ({ target }) => BigInt(target)),
-    shared:
-      copies.length === 0
-        ? null
-        : {
-            ownQueries: withoutCopies(unpackQueries, {
-              copies,
-              length,
-              headCount: heads.headCount,
-              none: tokenIds.length * heads.headCount,
-            }),
-            copiedKeys: packIndices(copies, length, heads.kvHeadCount),
-            copiedKeyRows: vectorsOf(copies, heads),
-          },
+    shared: copies.length === 0 ? null : sharedTokens(copies, { heads, length, unpackQueries, tokenCount: tokenIds.length }),
   };
+}
+
+interface Unshared {
+  readonly heads: HeadCounts;
+  readonly length: number;
+  readonly unpackQueries: BigInt64Array;
+  readonly tokenCount: number;
+}
+
+function sharedTokens(copies: readonly Copy[], { heads, length, unpackQueries, tokenCount }: Unshared): SharedTokens {
+  const ownQueries = unpackQueries.slice();
+  for (const place of packIndices(copies, length, heads.headCount)) ownQueries[Number(place)] = BigInt(tokenCount * heads.headCount);
+  return { ownQueries, copiedKeys: packIndices(copies, length, heads.kvHeadCount), copiedKeyRows: vectorsOf(copies, heads) };
 }
 
 /** Whole vectors of the widest processors: scores in rows of 75 take longer than in rows of 80 (DECISIONS.md). */
@@ -108,21 +109,8 @@ function packIndices(places: readonly Place[], length: number, heads: number): B
   return indices;
 }
 
-interface Copies {
-  readonly copies: readonly Place[];
-  readonly length: number;
-  readonly headCount: number;
-  readonly none: number;
-}
-
-function withoutCopies(unpack: BigInt64Array, { copies, length, headCount, none }: Copies): BigInt64Array {
-  const own = unpack.slice();
-  for (const { row, position } of copies)
-    for (let head = 0; head < headCount; head++) own[(row * headCount + head) * length + position] = BigInt(none);
-  return own;
-}
-
-function vectorsOf(copies: readonly { readonly token: number }[], { kvHeadCount, headSize }: HeadCounts): BigInt64Array {
+/** Whose vector each element of the keys of copies belongs to. */
+function vectorsOf(copies: readonly Copy[], { kvHeadCount, headSize }: HeadCounts): BigInt64Array {
   const rows = new BigInt64Array(copies.length * kvHeadCount * headSize);
   for (const [copy, { token }] of copies.entries())
     for (let head = 0; head < kvHeadCount; head++) {

@@ -6,6 +6,11 @@ export interface Place {
   readonly position: number;
 }
 
+/** A further place of a token. */
+export interface Copy extends Place {
+  readonly token: number;
+}
+
 /** T tokens for the positions of R rows. */
 export interface TokenLayout {
   /** By token, in the order in which rows first have them. */
@@ -14,8 +19,7 @@ export interface TokenLayout {
   readonly owners: readonly Place[];
   /** Token of each position, by row. Rows without a supervised token are left out. */
   readonly rows: readonly (readonly number[])[];
-  /** Further places of tokens. */
-  readonly copies: readonly (Place & { readonly token: number })[];
+  readonly copies: readonly Copy[];
   /** Tokens from which a supervised one is predicted, and that one's id. No token is here twice. */
   readonly supervised: readonly { readonly token: number; readonly target: number }[];
 }
@@ -28,7 +32,7 @@ export function layOut(examples: readonly TrainingExample[], shares: boolean): T
   const tokenIds: number[] = [];
   const owners: Place[] = [];
   const rows: number[][] = [];
-  const copies: (Place & { readonly token: number })[] = [];
+  const copies: Copy[] = [];
   const supervised: { readonly token: number; readonly target: number }[] = [];
   // Tokens by the token before them (-1 in front of a row) and their id.
   const known = new Map<string, number>();
