@@ -2,19 +2,16 @@
 // that batches, recomputation, dropout and precision must keep.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ropeFrequencies } from '../../src/architectures/llama/rope.ts';
-import { type ModelPackage, openModelPackage } from '../../src/models/index.ts';
+import { openModelPackage } from '../../src/models/index.ts';
 import { liveHandleCount } from '../../src/runtime/index.ts';
 import { createTrainingComputation, createWeightGradients } from '../../src/training/trainer/computation/index.ts';
-import type { TrainedSite, TrainingComputation, TrainingExample } from '../../src/training/trainer/ports.ts';
+import type { TrainingComputation, TrainingExample } from '../../src/training/trainer/ports.ts';
 import { seededValues } from '../graph/support/random.ts';
-import { type ReferenceAdapter, referenceLogits } from '../graph/support/reference-llama.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { importTinyModel, type TinyModel } from '../support/tiny-model.ts';
 import { TRAIN_REFERENCE_LOSS, TRAIN_REFERENCE_SLOPE } from '../support/tolerances.ts';
+import { adapterOf, dot, factorsOf, normsOf, type Opened, RANK, referenceLoss, SCALE } from './reference-loss.ts';
 
-const RANK = 3;
-const SCALE = 1.5;
 const STEP = 1e-5;
 
 const modelsDir = temporaryFolder();
@@ -49,13 +46,6 @@ interface Options {
   readonly memoryBudgetBytes?: number;
 }
 
-interface Opened {
-  readonly model: ModelPackage;
-  readonly sites: readonly TrainedSite[];
-  readonly computation: TrainingComputation;
-  readonly weights: ReadonlyMap<string, Float32Array>;
-}
-
 const opened: TrainingComputation[] = [];
 afterAll(() => {
   for (const computation of opened) computation.close();
@@ -84,92 +74,6 @@ async function open(name: TinyModel, { dora = false, origin = false, only = () =
   return { model, sites, computation, weights };
 }
 
-type Factors = ReadonlyMap<string, Float32Array>;
-
-function factorsOf({ computation }: Opened): Factors {
-  return new Map(computation.parameters.map(({ site, part, values }) => [`${site} ${part}`, values]));
-}
-
-/** DoRA's norms of the rows of W + s (BA - B0 A0), in float64 and with that matrix made. An embedding's are of its columns. */
-function normsOf({ model, sites, weights }: Opened, factors: Factors): ReadonlyMap<string, readonly number[]> {
-  return new Map(
-    model.description.sites.flatMap(({ id, module, kind, inFeatures, outFeatures }) => {
-      const site = sites.find((candidate) => candidate.site === id);
-      const weight = weights.get(`${module === 'lm_head' && model.config.tiedHead ? 'model.embed_tokens' : module}.weight`);
-      if (!site || !weight) return [];
-      const norms = Array.from({ length: outFeatures }, (_, out) => {
-        let square = 0;
-        for (let column = 0; column < inFeatures; column++) {
-          const base = weight[kind === 'embedding' ? column * outFeatures + out : out * inFeatures + column] ?? 0;
-          square += (base + SCALE * changeAt(site, factors, inFeatures, out, column)) ** 2;
-        }
-        return Math.sqrt(square);
-      });
-      return [[id, norms] as const];
-    }),
-  );
-}
-
-/** Element of BA - B0 A0. */
-function changeAt({ site, origin }: TrainedSite, factors: Factors, inFeatures: number, out: number, column: number): number {
-  const [a, b] = [factors.get(`${site} A`), factors.get(`${site} B`)];
-  let sum = 0;
-  for (let r = 0; r < RANK; r++) {
-    sum += (b?.[out * RANK + r] ?? 0) * (a?.[r * inFeatures + column] ?? 0);
-    if (origin) sum -= (origin.b[out * RANK + r] ?? 0) * (origin.a[r * inFeatures + column] ?? 0);
-  }
-  return sum;
-}
-
-/** The reference's adapter: factors side by side with the origin's, scale and gain folded into B. Norms are given, so that they can be held. */
-function adapterOf({ model, sites }: Opened, factors: Factors, norms: ReadonlyMap<string, readonly number[]> | null): ReferenceAdapter {
-  return new Map(
-    sites.map(({ site, origin }) => {
-      const { inFeatures, outFeatures } = model.description.sites.find(({ id }) => id === site) ?? { inFeatures: 0, outFeatures: 0 };
-      const rank = origin ? 2 * RANK : RANK;
-      const element = (part: 'a' | 'b', index: number): number => (factors.get(`${site} ${part === 'a' ? 'A' : 'B'}`) ?? [])[index] ?? 0;
-      const magnitude = factors.get(`${site} magnitude`);
-      const gain = magnitude && Float64Array.from(magnitude, (value, out) => value / (norms?.get(site)?.[out] ?? 1));
-      const a = Float64Array.from({ length: inFeatures * rank }, (_, index) => {
-        const [column, r] = [Math.floor(index / rank), index % rank];
-        return r < RANK ? element('a', r * inFeatures + column) : (origin?.a[(r - RANK) * inFeatures + column] ?? 0);
-      });
-      const b = Float64Array.from({ length: rank * outFeatures }, (_, index) => {
-        const [r, out] = [Math.floor(index / outFeatures), index % outFeatures];
-        const value = r < RANK ? element('b', out * RANK + r) : -(origin?.b[out * RANK + r - RANK] ?? 0);
-        return SCALE * value * (gain?.[out] ?? 1);
-      });
-      // The reference reads elements only: float64 here keeps the steps of finite differences.
-      return [
-        site,
-        { rank, a: a as unknown as Float32Array, b: b as unknown as Float32Array, ...(gain && { gain: gain as unknown as Float32Array }) },
-      ] as const;
-    }),
-  );
-}
-
-function referenceLoss(opened_: Opened, adapter: ReferenceAdapter): number {
-  const { config } = opened_.model;
-  const checkpoint = (name: string): Float32Array => opened_.weights.get(name) ?? new Float32Array();
-  let loss = 0;
-  for (const { tokenIds, supervised } of EXAMPLES) {
-    const logits = referenceLogits({ config, checkpoint, adapter, frequencies: ropeFrequencies(config) }, [...tokenIds]);
-    for (let position = 1; position < tokenIds.length; position++) {
-      if (supervised[position] !== 1) continue;
-      const line = logits[position - 1] ?? [];
-      const largest = Math.max(...line);
-      loss += largest + Math.log(line.reduce((sum, logit) => sum + Math.exp(logit - largest), 0)) - (line[tokenIds[position] ?? 0] ?? 0);
-    }
-  }
-  return loss;
-}
-
-function dot(left: ArrayLike<number>, right: ArrayLike<number>): number {
-  let sum = 0;
-  for (let index = 0; index < left.length; index++) sum += (left[index] ?? 0) * (right[index] ?? 0);
-  return sum;
-}
-
 describe.each(['tiny-llama', 'tiny-llama-untied'] as const)('the computation on %s', (name) => {
   it.each([
     ['LoRA', {}],
@@ -186,7 +90,7 @@ describe.each(['tiny-llama', 'tiny-llama-untied'] as const)('the computation on 
       computation.zeroGradients();
       const { loss, supervisedTokens } = computation.accumulate(EXAMPLES, 1, null);
       expect(supervisedTokens).toBe(5);
-      expect(Math.abs(loss - referenceLoss(subject, adapterOf(subject, factors, norms)))).toBeLessThan(TRAIN_REFERENCE_LOSS);
+      expect(Math.abs(loss - referenceLoss(subject, adapterOf(subject, factors, norms), EXAMPLES))).toBeLessThan(TRAIN_REFERENCE_LOSS);
       expect(computation.evaluate(EXAMPLES).loss).toBe(loss);
       for (const { site, part, gradient } of computation.parameters) {
         const direction = seededValues(gradient.length, `${site} ${part} direction`);
@@ -194,7 +98,11 @@ describe.each(['tiny-llama', 'tiny-llama-untied'] as const)('the computation on 
           const key = `${site} ${part}`;
           const values = Float64Array.from(factors.get(key) ?? [], (value, index) => value + step * (direction[index] ?? 0));
           // PEFT holds the norm constant in the backward pass, so the reference does in its steps.
-          return referenceLoss(subject, adapterOf(subject, new Map([...factors, [key, values as unknown as Float32Array]]), norms));
+          return referenceLoss(
+            subject,
+            adapterOf(subject, new Map([...factors, [key, values as unknown as Float32Array]]), norms),
+            EXAMPLES,
+          );
         };
         const slope = (moved(STEP) - moved(-STEP)) / (2 * STEP);
         const size = Math.sqrt(dot(gradient, gradient));

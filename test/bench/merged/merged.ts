@@ -87,12 +87,15 @@ function changeRows({ before, promotion, loading, merged, demotion, mergedRows }
 function qualityRows({ effect, forms }: MergedQualities): readonly (readonly string[])[] {
   return [
     ['mean KL of the base from the adapter, both fp32', effect.meanKl.toFixed(4), '', ''],
-    ...forms.map(({ name, bound, divergence: { meanKl, sameTopShare } }) => [
-      `mean KL from the fp32 merge: ${name}`,
-      `${meanKl.toFixed(5)}, same top token ${(sameTopShare * 100).toFixed(1)} %`,
-      bound === null ? '' : String(bound),
-      bound === null ? '' : meanKl <= bound ? 'yes' : 'NO',
-    ]),
+    ...forms.map(({ name, bound, divergence: { meanKl, sameTopShare } }) => {
+      const shown = [
+        `mean KL from the fp32 merge: ${name}`,
+        `${meanKl.toFixed(5)}, same top token ${(sameTopShare * 100).toFixed(1)} %`,
+      ] as const;
+      return bound === null
+        ? [...shown, '', '']
+        : checkRow({ name: shown[0], value: shown[1], bound: String(bound), holds: meanKl <= bound });
+    }),
   ];
 }
 
