@@ -35,7 +35,7 @@ export async function loadGrammarEngine(
   memoryLimitBytes: number,
 ): Promise<GrammarEngine> {
   const printed: string[] = [];
-  // eslint-disable-next-line no-console -- the library has no other way to say what is wrong
+  // oxlint-disable-next-line no-console -- the library has no other way to say what is wrong
   console.error = (line: unknown) => void printed.push(String(line));
   const memory = boundMemory(memoryLimitBytes);
   const library = loadLibrary();
