@@ -1,16 +1,19 @@
-// Weights that are read transposed become inputs. ONNX Runtime keeps a packed copy of each constant weight of a product, one for each way to read it:
-// the forward pass is to have its copy, the backward pass reads the weights as they lie in the file.
+// The head becomes an input. ONNX Runtime keeps a packed copy of each constant weight of a product, one for each way to read it: projections are to
+// have both, and their pages of the file are let go; a tied head stays in memory as it lies in the file, for it is the embedding too.
 import type { Graph, Value } from '../ir/graph.ts';
 import { recipeKey } from '../ir/recipe.ts';
 import type { StoredWeight } from '../serde.ts';
 
-/** Changes the weights of FusedMatMul, which are [N, K] where MatMul has [K, N]; answers what must be bound, under the inputs' names. */
+/**
+ * Changes those weights of FusedMatMul that lie as [N, K], like an embedding; projections lie as [K, N]. Answers what must be bound, under the
+ * inputs' names.
+ */
 export function feedWeights(graph: Graph): readonly StoredWeight[] {
   const fed = new Map<Value, StoredWeight>();
   for (const node of graph.nodes) {
     const weight = node.op === 'FusedMatMul' ? node.inputs[1] : null;
     const recipe = weight && graph.recipe(weight);
-    if (!weight || !recipe) continue;
+    if (!weight || !recipe || recipe.kind === 'transpose') continue;
     const name = `fed.${weight.name}`;
     const shape = weight.shape.map(Number);
     const input = graph.value(name) ?? graph.addInput(name, weight.type, shape);

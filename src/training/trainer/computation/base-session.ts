@@ -42,7 +42,7 @@ const WEIGHT_BYTES = { float32: 4, int64: 8, int32: 4, uint8: 1, int8: 1, bool: 
 
 export interface BaseSessions {
   readonly environment: OrtEnvironment;
-  /** A session for the graph, whose weights that only backward products read become inputs; they and the numbers of rows are bound. */
+  /** A session for the graph, whose head becomes an input; it and the numbers of rows are bound. */
   open(graph: Graph): Binding;
   close(): void;
 }
@@ -70,6 +70,7 @@ export function openBaseSessions(
       shared.add([...entries, ...fed.map((weight) => entryOf(compiled.weights, weight))]);
       const session = openSession(environment, graph, { shared, names: entries.map(({ name }) => name) });
       opened.push(session);
+      shared.releasePages();
       const binding = session.createBinding();
       for (const { name } of fed) binding.input(name, tensorOf(shared, name));
       for (const count of rowCounts(graph)) {

@@ -42,8 +42,11 @@ export interface TrainingGraph {
   readonly kept: readonly KeptValue[];
 }
 
-/** Tokens of the vocabulary whose logits are made at a time; a multiple of the rows that kernels work on. */
-const HEAD_ROWS = 6144;
+/**
+ * Tokens of the vocabulary whose logits are made at a time; a multiple of the rows that kernels work on. Lines of logits must not be a multiple
+ * of 4 KiB long, or the rows that a kernel reads side by side displace each other from the processor's first cache.
+ */
+const HEAD_ROWS = 5472;
 
 export const LOSS_OUTPUT = 'loss';
 
