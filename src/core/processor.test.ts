@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hasInt8DotProduct, parseProcessorFlags } from './processor.ts';
+import { hasInt8DotProduct, hasInt8Tiles, parseProcessorFlags } from './processor.ts';
 
 describe('processor flags', () => {
   it('are read from x86 and ARM texts', () => {
@@ -12,5 +12,7 @@ describe('processor flags', () => {
     expect(hasInt8DotProduct(new Set(['avx2']))).toBe(false);
     expect(hasInt8DotProduct(new Set(['avx2', 'avx_vnni']))).toBe(true);
     expect(hasInt8DotProduct(new Set())).toBe(true);
+    expect(hasInt8Tiles(new Set(['avx512_vnni', 'amx_int8', 'amx_tile']))).toBe(true);
+    expect(hasInt8Tiles(new Set(['avx512_vnni', 'amx_bf16']))).toBe(false);
   });
 });

@@ -18,6 +18,11 @@ export function processorFlags(): ReadonlySet<string> {
 
 const INT8_DOT_PRODUCT = ['avx512_vnni', 'avx_vnni', 'amx_int8', 'asimddp'];
 
+/** Whether the processor multiplies int8 tiles (Intel AMX): its products in integers are then several times as fast as with dot products. */
+export function hasInt8Tiles(flags: ReadonlySet<string>): boolean {
+  return flags.has('amx_int8');
+}
+
 /** Whether int8 products have instructions of their own; without them float32 is the faster arithmetic. Unknown processors count as able. */
 export function hasInt8DotProduct(flags: ReadonlySet<string>): boolean {
   return flags.size === 0 || INT8_DOT_PRODUCT.some((flag) => flags.has(flag));

@@ -5,7 +5,7 @@ export interface EngineOptions {
   readonly modelFolder: string;
   readonly precision: 'fp32' | 'int8' | 'int4' | 'w8a8';
   /** Another compiled form for long prefill calls. */
-  readonly secondForm?: 'fp32' | 'int8-rows';
+  readonly secondForm?: 'fp32' | 'w8a8';
   /** Of cached keys and values. */
   readonly kvPrecision: 'fp32' | 'int8';
   readonly device: 'cpu';

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { describeError, type Logger, systemClock } from '../core/index.ts';
 import { createOrtExecutor, createPackedSource, MergedForms } from '../engine/executor/index.ts';
 import { type EngineOptions, type FromEngine, hostEngine, type ModelExecutor, type ToEngine } from '../engine/index.ts';
-import { type CompiledModel, type KvPrecision, openCompiled, type StoredForm } from '../models/index.ts';
+import { type CompiledModel, type KvPrecision, openCompiled, type Precision } from '../models/index.ts';
 import { connectToParent } from '../processes/index.ts';
 import { GrammarThread } from '../text/index.ts';
 import { grammarThreadOptions } from './grammars.ts';
@@ -27,7 +27,7 @@ function sweepRegularly(forms: MergedForms, logger: Logger): void {
   setInterval(sweep, SWEEP_INTERVAL_MS).unref();
 }
 
-async function openForm(folder: string, precision: StoredForm, kv: KvPrecision): Promise<CompiledModel> {
+async function openForm(folder: string, precision: Precision, kv: KvPrecision): Promise<CompiledModel> {
   const model = await openCompiled(folder, precision, kv);
   if (!model) throw new Error(`no current ${precision} form with a ${kv} cache of the base model is compiled in ${folder}`);
   return model;

@@ -14,14 +14,14 @@ import {
   KV_PRECISIONS,
   type KvPrecision,
   type LoraInputGroup,
-  type StoredForm,
+  type Precision,
 } from './compiled-model.ts';
 import { readCalibration } from './calibration/calibration.ts';
 import { kvScales } from './calibration/kv-scales.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
-import { chosenRowWise, doubleRowWise, rowLevels } from './row-wise/row-wise-groups.ts';
+import { chosenRowWise, rowLevels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
@@ -42,7 +42,7 @@ interface ManifestGraph {
 interface Manifest {
   readonly compilerVersion: number;
   readonly baseDigest: Digest;
-  readonly precision: StoredForm;
+  readonly precision: Precision;
   /** How projection groups are multiplied row by row in integers; null: none is. */
   readonly rowWise: { readonly levels: RowLevels; readonly products: Readonly<Record<string, number>> } | null;
   readonly shape: CompiledModel['shape'];
@@ -54,7 +54,7 @@ interface Manifest {
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
 export async function ensureCompiled(
   model: ModelPackage,
-  precision: StoredForm,
+  precision: Precision,
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
   return (await openCompiled(model.folder, precision, 'fp32', model.record.digest)) ?? compile(model, precision, onProgress);
@@ -66,7 +66,7 @@ export async function ensureCompiled(
  */
 export async function openCompiled(
   modelFolder: string,
-  precision: StoredForm,
+  precision: Precision,
   kv: KvPrecision,
   baseDigest?: Digest,
 ): Promise<CompiledModel | null> {
@@ -108,17 +108,17 @@ async function readManifest(path: string): Promise<Manifest | null> {
 }
 
 /** Made by this code, and with the products that the form has on this machine. */
-function isCurrent({ compilerVersion, precision, rowWise }: Manifest, wanted: StoredForm): boolean {
+function isCurrent({ compilerVersion, precision, rowWise }: Manifest, wanted: Precision): boolean {
   return compilerVersion === COMPILER_VERSION && precision === wanted && (rowWise?.levels ?? null) === levelsOf(wanted);
 }
 
-function compiledFolder(modelFolder: string, precision: StoredForm): string {
+function compiledFolder(modelFolder: string, precision: Precision): string {
   return join(modelFolder, 'compiled', precision);
 }
 
 async function compile(
   model: ModelPackage,
-  precision: StoredForm,
+  precision: Precision,
   onProgress?: (done: number, total: number) => void,
 ): Promise<CompiledModel> {
   const target = compiledFolder(model.folder, precision);
@@ -137,7 +137,7 @@ async function compile(
 
 async function writeCompiled(
   model: ModelPackage,
-  precision: StoredForm,
+  precision: Precision,
   folder: string,
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
@@ -182,29 +182,23 @@ async function writeCompiled(
 }
 
 /** Of the weights that are not multiplied row by row. */
-export function blockPrecision(form: StoredForm): 'fp32' | 'int8' | 'int4' {
-  return form === 'w8a8' || form === 'int8-rows' ? 'int8' : form;
+export function blockPrecision(form: Precision): 'fp32' | 'int8' | 'int4' {
+  return form === 'w8a8' ? 'int8' : form;
 }
 
 /** Which projection groups of a form are multiplied row by row in integers; undefined: none. @throws Error at w8a8 without a calibration. */
-export async function rowWiseOf(model: ModelPackage, form: StoredForm): Promise<RowWise | undefined> {
-  if (form === 'int8-rows') return doubleRowWise(model.config);
+export async function rowWiseOf(model: ModelPackage, form: Precision): Promise<RowWise | undefined> {
   if (form !== 'w8a8') return undefined;
   const calibration = await readCalibration(model.folder, model.record.digest);
-  if (!calibration) throw new Error(`${model.record.id} is not calibrated, which compiling it at w8a8 needs`);
-  return chosenRowWise(model, calibration, rowLevels(thisMachine()));
+  const levels = rowLevels(thisMachine());
+  if (calibration?.levels !== levels)
+    throw new Error(`${model.record.id} is not calibrated for this processor, which compiling it at w8a8 needs`);
+  return chosenRowWise(model, calibration, levels);
 }
 
 /** Levels of a form's products in integers here. Made for other kernels, a form would be slow, or wrong where levels may saturate. */
-function levelsOf(form: StoredForm): RowLevels | null {
-  switch (form) {
-    case 'w8a8':
-      return rowLevels(thisMachine());
-    case 'int8-rows':
-      return 'full';
-    default:
-      return null;
-  }
+function levelsOf(form: Precision): RowLevels | null {
+  return form === 'w8a8' ? rowLevels(thisMachine()) : null;
 }
 
 function productsOf({ groups }: RowWise): Readonly<Record<string, number>> {

@@ -8,9 +8,6 @@ export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'
 /** w8a8: int8, with the projections that bear it multiplied in integers, a scale a row of activations. */
 export type Precision = 'fp32' | 'int8' | 'int4' | 'w8a8';
 
-/** A form on disk. `int8-rows` is int8 with all products in integers, two each, for calls of many tokens on processors with int8 dot products. */
-export type StoredForm = Precision | 'int8-rows';
-
 /** Of keys and values in the cache. */
 export type KvPrecision = 'fp32' | 'int8';
 export const KV_PRECISIONS: readonly KvPrecision[] = ['fp32', 'int8'];
@@ -48,7 +45,7 @@ export interface CompiledGraph {
 }
 
 export interface CompiledModel {
-  readonly precision: StoredForm;
+  readonly precision: Precision;
   readonly shape: {
     readonly layerCount: number;
     readonly kvHeadCount: number;

@@ -8,7 +8,6 @@ export {
   type KvScales,
   type LoraInputGroup,
   type Precision,
-  type StoredForm,
 } from './compiled-model.ts';
 export { formsOf, type ServingForms, type WantedForms } from './serving-forms.ts';
 export { llamaConfigToHuggingFace, permuteRows, unpermuteRows } from '../architectures/index.ts';

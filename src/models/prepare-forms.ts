@@ -1,9 +1,10 @@
 // Everything that serving some forms of a base needs on disk: the compiled forms, and before those made from it the calibration.
 import { readCalibration } from './calibration/calibration.ts';
 import { ensureCompiled } from './compile-model.ts';
-import type { StoredForm } from './compiled-model.ts';
+import type { Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
-import type { ServingForms } from './serving-forms.ts';
+import { rowLevels } from './row-wise/row-wise-groups.ts';
+import { type ServingForms, thisMachine } from './serving-forms.ts';
 
 /**
  * Calibrates the model of a package folder outside of this process, which may not load ONNX Runtime, and stores the result there.
@@ -25,12 +26,17 @@ export interface PrepareOptions {
 /** Makes what is missing or stale; a second call finds everything in place. */
 export async function prepareForms(model: ModelPackage, forms: ServingForms, { calibrate, onProgress }: PrepareOptions): Promise<void> {
   const reportStage = (stage: PrepareProgress['stage']) => (done: number, total: number) => onProgress?.({ stage, done, total });
-  const compile = (precision: StoredForm) => ensureCompiled(model, precision, reportStage('compile'));
+  const compile = (precision: Precision) => ensureCompiled(model, precision, reportStage('compile'));
   const precisions = [forms.decode, forms.second].filter((precision) => precision !== null);
   // Calibrating reads the weights of a float32 form where there is one.
   if (precisions.includes('fp32')) await compile('fp32');
   const needsCalibration = forms.kv === 'int8' || precisions.includes('w8a8');
-  const isCalibrated = !needsCalibration || (await readCalibration(model.folder, model.record.digest)) !== null;
+  const isCalibrated = !needsCalibration || (await isCalibratedFor(model, precisions));
   if (!isCalibrated) await calibrate(model.folder, reportStage('calibrate'));
   for (const precision of precisions) await compile(precision);
+}
+
+async function isCalibratedFor(model: ModelPackage, precisions: readonly Precision[]): Promise<boolean> {
+  const calibration = await readCalibration(model.folder, model.record.digest);
+  return calibration !== null && (!precisions.includes('w8a8') || calibration.levels === rowLevels(thisMachine()));
 }

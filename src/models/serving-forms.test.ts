@@ -6,11 +6,12 @@ const WITHOUT_VNNI: Machine = { hasInt8DotProduct: false, memoryBytes: 16 * GIB 
 const WITH_VNNI: Machine = { ...WITHOUT_VNNI, hasInt8DotProduct: true };
 
 describe('servingForms', () => {
-  it('takes a second form by itself while its weights are small beside the memory: float32 where int8 products are slow, else integers', () => {
+  it('takes a second form by itself while its weights are small beside the memory: float32 where int8 products are slow, else w8a8', () => {
     const wanted = { precision: 'auto', prefillPrecision: 'auto', kvPrecision: 'fp32' } as const;
     expect(servingForms(wanted, GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', second: 'fp32', kv: 'fp32' });
-    expect(servingForms(wanted, GIB, WITH_VNNI)).toEqual({ decode: 'int8', second: 'int8-rows', kv: 'fp32' });
-    expect(servingForms(wanted, 9 * GIB, WITH_VNNI)).toEqual({ decode: 'int8', second: null, kv: 'fp32' });
+    expect(servingForms(wanted, GIB, WITH_VNNI)).toEqual({ decode: 'int8', second: 'w8a8', kv: 'fp32' });
+    expect(servingForms(wanted, 4 * GIB, WITH_VNNI)).toEqual({ decode: 'int8', second: 'w8a8', kv: 'fp32' });
+    expect(servingForms(wanted, 5 * GIB, WITH_VNNI)).toEqual({ decode: 'int8', second: null, kv: 'fp32' });
     expect(servingForms(wanted, 3 * GIB, WITHOUT_VNNI)).toEqual({ decode: 'int8', second: null, kv: 'fp32' });
   });
 

@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
 import { hasInt8DotProduct, processorFlags } from '../core/index.ts';
-import type { KvPrecision, Precision, StoredForm } from './compiled-model.ts';
+import type { KvPrecision, Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
 
 /** As the settings spell them. */
@@ -15,7 +15,7 @@ export interface WantedForms {
 export interface ServingForms {
   readonly decode: Precision;
   /** For calls of many tokens, of one row or of several; null: they run on the other form. */
-  readonly second: Extract<StoredForm, 'fp32' | 'int8-rows'> | null;
+  readonly second: Extract<Precision, 'fp32' | 'w8a8'> | null;
   /** Of both forms, which share the cache. */
   readonly kv: KvPrecision;
 }
@@ -25,8 +25,10 @@ export interface Machine {
   readonly memoryBytes: number;
 }
 
-/** `auto` takes a second form only while its weights stay below this share of the memory. */
-const SECOND_FORM_MEMORY_SHARE = 1 / 8;
+/** `auto` takes a float32 form only while its weights stay below this share of the memory. */
+const FLOAT32_MEMORY_SHARE = 1 / 8;
+/** And a w8a8 one while calibration, which holds the weights in float32 and packed once more, stays well inside. */
+const CALIBRATED_MEMORY_SHARE = 1 / 4;
 
 export function thisMachine(): Machine {
   return { hasInt8DotProduct: hasInt8DotProduct(processorFlags()), memoryBytes: totalmem() };
@@ -43,9 +45,8 @@ function secondForm(
   float32Bytes: number,
   machine: Machine,
 ): ServingForms['second'] {
-  // Block-wise int8 products reach two thirds of float32's speed in long calls without int8 dot products, and two thirds of the speed of products
-  // in integers with them (AMX has no other kernels).
-  // w8a8's own products are as fast as float32's in long calls, in a sixth of the memory.
+  // In long calls block-wise int8 products reach two thirds of float32's speed on processors without int8 dot products, and three quarters or less
+  // of w8a8's with them. w8a8's own products are as fast as float32's in long calls, in a sixth of the memory.
   if (decode === 'fp32' || (decode === 'w8a8' && wanted === 'auto')) return null;
   switch (wanted) {
     case 'same':
@@ -53,8 +54,10 @@ function secondForm(
     case 'fp32':
       return 'fp32';
     case 'auto': {
-      const [form, bytes] = machine.hasInt8DotProduct ? (['int8-rows', float32Bytes / 4] as const) : (['fp32', float32Bytes] as const);
-      return bytes <= machine.memoryBytes * SECOND_FORM_MEMORY_SHARE ? form : null;
+      const [form, share] = machine.hasInt8DotProduct
+        ? (['w8a8', CALIBRATED_MEMORY_SHARE] as const)
+        : (['fp32', FLOAT32_MEMORY_SHARE] as const);
+      return float32Bytes <= machine.memoryBytes * share ? form : null;
     }
   }
 }

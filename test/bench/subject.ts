@@ -12,7 +12,6 @@ import {
   openCompiled,
   openModelPackage,
   type Precision,
-  type StoredForm,
   prepareForms,
 } from '../../src/models/index.ts';
 import { calibrate } from '../../src/models/calibration/index.ts';
@@ -63,7 +62,7 @@ export async function openSubjectForms(
 ): Promise<SubjectForms> {
   const forms = formsOf(model, { precision, prefillPrecision, kvPrecision });
   await prepareForms(model, forms, { calibrate: async () => void (await calibrate(model, { threadCount: availableParallelism() })) });
-  const open = async (wanted: StoredForm): Promise<CompiledModel> => {
+  const open = async (wanted: Precision): Promise<CompiledModel> => {
     const form = await openCompiled(model.folder, wanted, forms.kv);
     if (!form) throw new Error(`the ${wanted} form was made, but is not there`);
     return form;

@@ -272,27 +272,25 @@ describe('the executor', () => {
     alone.removeRow(0);
   });
 
-  it.skipIf(!hasInt8DotProduct(processorFlags()))(
-    'runs calls of many tokens on the form with products in integers, of one row or of twelve',
-    async () => {
-      const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'int8-rows')];
-      const common = { threadCount: 1, allowSpinning: false, maxRows: 12, maxContext: 256 };
-      const both = createOrtExecutor({ ...common, model: blocks, secondModel: integers });
-      const integersOnly = createOrtExecutor({ ...common, model: integers });
-      const tokens = Array.from({ length: 20 }, (_, index) => (index * 7) % base.description.vocabularySize);
-      const rows = Array.from({ length: 12 }, (_, row) => row);
-      const run = (one: ModelExecutor): readonly Float32Array[] => {
-        for (const row of rows) one.addRow(row, 128, null);
-        const last = rows.map((row) =>
-          one.run({ kind: 'prefill', row, tokenIds: tokens, startPosition: 0, logits: row === 0 ? 'last' : 'none' }).slice(),
-        );
-        const step = one.run({ kind: 'decode', capacity: 128, rows: rows.map((row) => ({ row, tokenId: row + 1, position: 20 })) }).slice();
-        return [last[0] ?? new Float32Array(), step];
-      };
-      const [wanted, actual] = [run(integersOnly), run(both)];
-      actual.forEach((logits, index) => expect(logits).toEqual(wanted[index]));
-      both.close();
-      integersOnly.close();
-    },
-  );
+  it.skipIf(!hasInt8DotProduct(processorFlags()))('runs calls of many tokens on the w8a8 form, of one row or of twelve', async () => {
+    await calibrate(base, { threadCount: 1 });
+    const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'w8a8')];
+    const common = { threadCount: 1, allowSpinning: false, maxRows: 12, maxContext: 256 };
+    const both = createOrtExecutor({ ...common, model: blocks, secondModel: integers });
+    const integersOnly = createOrtExecutor({ ...common, model: integers });
+    const tokens = Array.from({ length: 20 }, (_, index) => (index * 7) % base.description.vocabularySize);
+    const rows = Array.from({ length: 12 }, (_, row) => row);
+    const run = (one: ModelExecutor): readonly Float32Array[] => {
+      for (const row of rows) one.addRow(row, 128, null);
+      const last = rows.map((row) =>
+        one.run({ kind: 'prefill', row, tokenIds: tokens, startPosition: 0, logits: row === 0 ? 'last' : 'none' }).slice(),
+      );
+      const step = one.run({ kind: 'decode', capacity: 128, rows: rows.map((row) => ({ row, tokenId: row + 1, position: 20 })) }).slice();
+      return [last[0] ?? new Float32Array(), step];
+    };
+    const [wanted, actual] = [run(integersOnly), run(both)];
+    actual.forEach((logits, index) => expect(logits).toEqual(wanted[index]));
+    both.close();
+    integersOnly.close();
+  });
 });

@@ -123,7 +123,7 @@ describe('row-wise products', () => {
 describe('a graph with switches', () => {
   it('is the float32 decoder with all off, and the row-wise one with all on', async () => {
     const graph = buildLlama(config, { maxContext: 64 });
-    runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows]);
+    runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows(new Set(groups), 'paired')]);
     const run = async (value: number) => {
       const switches = Object.fromEntries(groups.map((group) => [`row_wise.${group}`, { data: Float32Array.of(value), dims: [1] }]));
       return (

@@ -1,5 +1,6 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
-import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, StoredForm } from '../../models/index.ts';
+import { hasInt8Tiles, processorFlags } from '../../core/index.ts';
+import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, Precision } from '../../models/index.ts';
 import {
   createSession,
   createSessionApart,
@@ -10,24 +11,26 @@ import {
 } from '../../runtime/index.ts';
 
 export interface ChosenSession {
-  readonly precision: StoredForm;
+  readonly precision: Precision;
   readonly graph: CompiledGraph;
   readonly session: Session;
 }
 
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
- * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. Products in integers beside blocks with
- * AMX: slower at 1, equal at 4 and 8, faster at 16 (models/DECISIONS.md).
+ * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For w8a8 beside int8: faster from 4 on
+ * with AMX, on Zen 4 slower at 8, equal at 12, faster at 16 (models/DECISIONS.md).
  */
 function minTokensOf({ precision }: CompiledModel): number {
-  return precision === 'fp32' ? 32 : 12;
+  if (precision === 'fp32') return 32;
+  return hasInt8Tiles(processorFlags()) ? 4 : 12;
 }
 
 export class SessionTable implements Disposable {
   readonly #environment: OrtEnvironment;
   readonly #model: CompiledModel;
   readonly #second: CompiledModel | null;
+  readonly #secondMinTokens: number;
   readonly #weights = new Map<CompiledModel, SharedWeights>();
   readonly #sessions = new Map<string, ChosenSession>();
 
@@ -35,6 +38,7 @@ export class SessionTable implements Disposable {
     this.#environment = environment;
     this.#model = model;
     this.#second = second;
+    this.#secondMinTokens = second ? minTokensOf(second) : Infinity;
   }
 
   /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
@@ -81,7 +85,7 @@ export class SessionTable implements Disposable {
   }
 
   #modelFor(tokenCount: number): CompiledModel {
-    return this.#second && tokenCount >= minTokensOf(this.#second) ? this.#second : this.#model;
+    return this.#second && tokenCount >= this.#secondMinTokens ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {

@@ -74,12 +74,16 @@ describe('quantise-rows', () => {
 });
 
 describe('try-rows', () => {
-  it('adds a switch to each projection, between its own product and the row-wise one', () => {
-    const graph = projections('one', 'two');
-    expect(runPasses(graph, [tryRows])[0]?.counts).toEqual({ tried: 2 });
-    expect(graph.inputs.map(({ name }) => name)).toEqual(['x.one', 'x.two', 'row_wise.one', 'row_wise.two']);
-    expect(graph.nodes.map(({ op }) => op).filter((op) => op.startsWith('MatMul'))).toEqual(
-      Array(2).fill(['MatMul', 'MatMulIntegerToFloat']).flat(),
-    );
+  it('adds a switch to each named projection, between its own product and the row-wise one', () => {
+    const graph = projections('one', 'two', 'three');
+    expect(runPasses(graph, [tryRows(new Set(['one', 'two']), 'paired')])[0]?.counts).toEqual({ tried: 2 });
+    expect(graph.inputs.map(({ name }) => name)).toEqual(['x.one', 'x.two', 'x.three', 'row_wise.one', 'row_wise.two']);
+    expect(graph.nodes.map(({ op }) => op).filter((op) => op.startsWith('MatMul'))).toEqual([
+      'MatMul',
+      'MatMulIntegerToFloat',
+      'MatMul',
+      'MatMulIntegerToFloat',
+      'MatMul',
+    ]);
   });
 });

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { fixturePath } from '../../../test/support/repository.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { type Calibrator, ensureCompiled, importModel, openCompiled, openModelPackage, prepareForms, readCalibration } from '../index.ts';
+import { rowLevels, triedGroups } from '../row-wise/row-wise-groups.ts';
+import { thisMachine } from '../serving-forms.ts';
 import { calibrate } from './index.ts';
 
 const folder = temporaryFolder();
@@ -18,7 +20,7 @@ function importTiny(id: string) {
 describe('calibrate', () => {
   it('sees every projection and every layer of the cache, with and without a compiled float32 form', async () => {
     const model = await importTiny('tiny');
-    const alone = await calibrate(model, { threadCount: 1 });
+    const alone = await calibrate(model, { threadCount: 1, levels: 'paired' });
     expect([...alone.inputMax.keys()]).toEqual(
       [0, 1].flatMap((layer) => ['qkv', 'o', 'gate_up', 'down'].map((name) => `layers.${layer}.${name}`)),
     );
@@ -34,7 +36,8 @@ describe('calibrate', () => {
       expect(divergence).toBeLessThan(0.1);
     }
     await ensureCompiled(model, 'fp32');
-    expect(await calibrate(model, { threadCount: 1 })).toEqual(alone);
+    expect(await calibrate(model, { threadCount: 1, levels: 'paired' })).toEqual(alone);
+    expect(triedGroups(model.config, 'full')).toEqual([...alone.inputMax.keys()].filter((group) => !/qkv|down/.test(group)));
     expect(readdirSync(model.folder).toSorted()).toEqual(['calibration.safetensors', 'compiled', 'model.json', 'source']);
   });
 });
@@ -68,6 +71,18 @@ describe('prepareForms', () => {
     expect(precision).toBe('w8a8');
     expect(Object.values(rowWise.products)).toContain(1);
     expect((await openCompiled(model.folder, 'w8a8', 'int8'))?.graphs.linear.loraGroups).toHaveLength(8);
+  });
+
+  it('calibrates again where the products that were tried are those of another kind of processor', async () => {
+    const model = await importTiny('moved');
+    const others = rowLevels(thisMachine()) === 'full' ? 'paired' : 'full';
+    await calibrate(model, { threadCount: 1, levels: others });
+    await expect(ensureCompiled(model, 'w8a8')).rejects.toThrow('not calibrated for this processor');
+    await prepareForms(model, { decode: 'int8', second: 'w8a8', kv: 'fp32' }, { calibrate: calibrateHere });
+    expect((await readCalibration(model.folder, model.record.digest))?.levels).toBe(rowLevels(thisMachine()));
+    // A cache's scales are the same for all processors.
+    await calibrate(model, { threadCount: 1, levels: others });
+    await prepareForms(model, forms, { calibrate: () => Promise.reject(new Error('not wanted')) });
   });
 
   it('makes a form again whose products are not those of its name or of this processor', async () => {

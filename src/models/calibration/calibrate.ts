@@ -10,6 +10,7 @@ import {
   elementCount,
   type Graph,
   observeInputs,
+  type RowLevels,
   runPasses,
   smoothInputs,
   type StoredWeight,
@@ -20,7 +21,8 @@ import {
 import { createEnvironment, createSession, mapWeights, type OrtEnvironment, type WeightEntry } from '../../runtime/index.ts';
 import { openCompiled, writeWeights } from '../compile-model.ts';
 import type { ModelPackage } from '../model-package.ts';
-import { groupWeights, smoothing } from '../row-wise/row-wise-groups.ts';
+import { thisMachine } from '../serving-forms.ts';
+import { rowLevels, smoothing, triedGroups } from '../row-wise/row-wise-groups.ts';
 import { type Calibration, writeCalibration } from './calibration.ts';
 import { calibrationWindows } from './calibration-windows.ts';
 import { ObservedDecoder } from './observed-decoder.ts';
@@ -28,6 +30,8 @@ import { tryRowWise } from './row-trials.ts';
 
 export interface CalibrateOptions {
   readonly threadCount: number;
+  /** Of the products that are tried; this processor's own where absent. `full` is exact on processors with int8 dot products alone. */
+  readonly levels?: RowLevels;
   /** Path of another ONNX Runtime library. */
   readonly libraryPath?: string;
   /** In tokens that are read; trying a group counts as reading as many. */
@@ -47,19 +51,20 @@ export async function calibrate(model: ModelPackage, options: CalibrateOptions):
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   try {
-    const { threadCount, libraryPath, onProgress } = options;
+    const { threadCount, libraryPath, onProgress, levels = rowLevels(thisMachine()) } = options;
+    const groups = triedGroups(model.config, levels);
     using environment = createEnvironment({ threadCount, allowSpinning: false, ...(libraryPath !== undefined && { libraryPath }) });
     const windows = calibrationWindows(model);
     const texts = windows.filter(({ length }) => length >= TRIAL_TOKENS).slice(0, TRIAL_ROWS);
     const readCount = windows.reduce((sum, window) => sum + window.length, 0);
     const trialTokens = TRIAL_ROWS * TRIAL_TOKENS;
-    const total = readCount + groupWeights(model.config).size * trialTokens;
+    const total = readCount + groups.length * trialTokens;
     const observed = await writeObservedGraph(model, work);
     const maxima = await observe(environment, model, observed, windows, (done) => onProgress?.(done, total));
-    const trials = await writeTrialGraph(model, work, maxima.inputMax);
+    const trials = await writeTrialGraph(model, work, maxima.inputMax, { groups, levels });
     const report = (tried: number) => onProgress?.(readCount + tried * trialTokens, total);
     const divergences = await tryGroups(environment, model, trials, texts, report);
-    const calibration = { ...maxima, divergences };
+    const calibration = { ...maxima, levels, divergences };
     await writeCalibration(model.folder, model.record.digest, calibration);
     return calibration;
   } finally {
@@ -91,11 +96,16 @@ async function writeObservedGraph(model: ModelPackage, work: string): Promise<Ca
   return { graph, path, weightsPath, weights: (await writeWeights(model, weightsPath, wanted)).entries };
 }
 
-/** The same with a row-wise product beside every projection. */
-async function writeTrialGraph(model: ModelPackage, work: string, inputMax: Calibration['inputMax']): Promise<CalibrationGraph> {
+/** The same with row-wise products of some groups beside their own. */
+async function writeTrialGraph(
+  model: ModelPackage,
+  work: string,
+  inputMax: Calibration['inputMax'],
+  { groups, levels }: { readonly groups: readonly string[]; readonly levels: RowLevels },
+): Promise<CalibrationGraph> {
   const { graph } = compileDecoder(model.config, { precision: 'fp32', lora: 'none', maxContext: model.config.maxContext });
   await using checkpoint = await model.openCheckpoint();
-  runPasses(graph, [smoothInputs(await smoothing(model.config, checkpoint, inputMax)), tryRows]);
+  runPasses(graph, [smoothInputs(await smoothing(model.config, checkpoint, inputMax, groups)), tryRows(new Set(groups), levels)]);
   const path = join(work, 'trials.onnx');
   const weightsPath = join(work, WEIGHTS_FILE);
   const { entries, place } = await writeWeights(model, weightsPath, storedWeights(graph));

@@ -10,6 +10,7 @@ const BASE = 'a'.repeat(64) as Digest;
 const OTHER_BASE = 'b'.repeat(64) as Digest;
 const layers = (first: number): readonly Float32Array[] => Array.from({ length: 12 }, (_, layer) => Float32Array.of(first, layer));
 const CALIBRATION: Calibration = {
+  levels: 'full',
   inputMax: new Map([['layers.0.qkv', Float32Array.of(1, 2.5, 0)]]),
   keyMax: layers(1),
   valueMax: layers(2),

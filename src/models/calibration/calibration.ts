@@ -2,10 +2,11 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../core/index.ts';
+import type { RowLevels } from '../../graph/index.ts';
 import { float32Tensor, readSafetensors, tensorToFloat32, writeSafetensors } from '../../formats/index.ts';
 
 /** Raise it when the text or what is measured changes: older files are then made again. */
-const CALIBRATION_VERSION = '2';
+const CALIBRATION_VERSION = '3';
 
 const CALIBRATION_FILE = 'calibration.safetensors';
 const FORMAT = 'lorikeet-calibration';
@@ -18,7 +19,9 @@ export interface Calibration {
   readonly keyMax: readonly Float32Array[];
   /** Largest |v|, likewise. */
   readonly valueMax: readonly Float32Array[];
-  /** Mean KL divergence, in nats, of the model with one projection group row-wise (w8a8) from the float32 model, by group. */
+  /** Of the weights in the products that were tried: another kind of processor takes others. */
+  readonly levels: RowLevels;
+  /** Mean KL divergence, in nats, of the model with one projection group row-wise (w8a8) from the float32 model, by group that was tried. */
   readonly divergences: ReadonlyMap<string, number>;
 }
 
@@ -31,7 +34,10 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
     const measures = new Map([...tensors].map(([name, tensor]) => [name, tensorToFloat32(tensor)]));
     const named = (prefix: string) => [...measures].filter(([name]) => name.startsWith(prefix));
     const byLayer = (half: 'key' | 'value') => named(`${half}.`).map((_, layer) => measures.get(`${half}.${layer}`) ?? new Float32Array());
+    const levels = metadata.get('levels');
+    if (levels !== 'full' && levels !== 'paired') return null;
     return {
+      levels,
       inputMax: new Map(named('input.').map(([name, values]) => [name.slice('input.'.length), values])),
       keyMax: byLayer('key'),
       valueMax: byLayer('value'),
@@ -44,7 +50,7 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
 
 /** Replaces the package's calibration; whole or not at all. */
 export async function writeCalibration(modelFolder: string, baseDigest: Digest, calibration: Calibration): Promise<void> {
-  const { inputMax, keyMax, valueMax, divergences } = calibration;
+  const { levels, inputMax, keyMax, valueMax, divergences } = calibration;
   const measures: readonly (readonly [string, Float32Array])[] = [
     ...[...inputMax].map(([group, values]): readonly [string, Float32Array] => [`input.${group}`, values]),
     ...keyMax.map((values, layer): readonly [string, Float32Array] => [`key.${layer}`, values]),
@@ -56,7 +62,7 @@ export async function writeCalibration(modelFolder: string, baseDigest: Digest, 
   const work = `${path}.${process.pid}.partial`;
   const file = await open(work, 'w');
   try {
-    await file.writeFile(writeSafetensors(tensors, fileMetadata(baseDigest)));
+    await file.writeFile(writeSafetensors(tensors, new Map([...fileMetadata(baseDigest), ['levels', levels]])));
     await file.sync();
   } finally {
     await file.close();

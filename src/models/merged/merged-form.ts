@@ -6,7 +6,7 @@ import { compileDecoder } from '../../architectures/index.ts';
 import { encodeOnnxModel } from '../../formats/index.ts';
 import { ELEMENT_BYTES, elementCount, storedWeights, type StoredWeight, toOnnx } from '../../graph/index.ts';
 import { withRecent } from '../checkpoint.ts';
-import type { CompiledModel, KvPrecision, StoredForm } from '../compiled-model.ts';
+import type { CompiledModel, KvPrecision, Precision } from '../compiled-model.ts';
 import {
   blockPrecision,
   COMPILER_VERSION,
@@ -30,7 +30,7 @@ const SHARED_FILE = 'shared.bin';
 
 interface Manifest {
   readonly compilerVersion: number;
-  readonly precision: StoredForm;
+  readonly precision: Precision;
   readonly kv: KvPrecision;
   readonly graphBytes: number;
   readonly weightsBytes: number;
@@ -67,7 +67,7 @@ export async function touchMergedForm(folder: string, now: Date): Promise<void> 
 }
 
 export interface MergeTarget {
-  readonly precision: StoredForm;
+  readonly precision: Precision;
   readonly kv: KvPrecision;
   /** Checkpoint tensor → its merge, for every tensor that the adapter changes. */
   readonly merges: ReadonlyMap<string, TensorMerge>;

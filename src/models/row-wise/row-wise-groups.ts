@@ -15,6 +15,15 @@ import { smoothingFactors } from './smoothing-factors.ts';
  */
 const LARGEST_DIVERGENCE = { paired: 0.004, full: 0.002 } as const satisfies Record<RowLevels, number>;
 
+/**
+ * Groups that calibration tries. Full: those that usually bear one product; the bound is used up by them, the rest keeps two. Trying all takes twice
+ * as long.
+ */
+export function triedGroups(config: ModelPackage['config'], levels: RowLevels): readonly string[] {
+  const groups = [...groupWeights(config).keys()];
+  return levels === 'full' ? groups.filter((group) => /\.(?:o|gate_up)$/.test(group)) : groups;
+}
+
 /** Of weights for products in integers on a machine. */
 export function rowLevels({ hasInt8DotProduct }: Pick<Machine, 'hasInt8DotProduct'>): RowLevels {
   return hasInt8DotProduct ? 'full' : 'paired';
@@ -63,10 +72,4 @@ export async function chosenRowWise(model: ModelPackage, { inputMax, divergences
   const others = levels === 'full' ? [...trials.map(({ group }) => group), HEAD_SITE].filter((group) => !groups.has(group)) : [];
   for (const group of others) groups.set(group, { products: 2, smoothing: null });
   return { levels, groups };
-}
-
-/** Every group with two products, which bear any activations: needs no calibration. */
-export function doubleRowWise(config: ModelPackage['config']): RowWise {
-  const how: RowWiseGroup = { products: 2, smoothing: null };
-  return { levels: 'full', groups: new Map([...groupWeights(config).keys(), HEAD_SITE].map((group) => [group, how])) };
 }
