@@ -14,7 +14,7 @@ MAX_POSITIONS = 2048
 
 
 class Vllm:
-    def __init__(self, options):
+    def __init__(self, options, **more):
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = f"0-{options['threadCount'] - 1}"
         from vllm import LLM
 
@@ -28,13 +28,14 @@ class Vllm:
                 max_num_seqs=options["maxRows"],
                 enable_prefix_caching=False,
                 enforce_eager=True,
+                **more,
             )
 
-    def generate(self, prompts, token_count):
+    def generate(self, prompts, token_count, adapters=None):
         from vllm import SamplingParams
 
         sampling = SamplingParams(temperature=0, max_tokens=token_count, ignore_eos=True, detokenize=False)
-        results = self.llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], sampling, use_tqdm=False)
+        results = self.llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], sampling, use_tqdm=False, lora_request=adapters)
         return [list(result.outputs[0].token_ids) for result in results]
 
     def prefill(self, prompt):
@@ -42,7 +43,7 @@ class Vllm:
 
     def decode(self, workload):
         if workload["adapters"]:
-            raise Cannot("vLLM was opened without adapters: with them, its rows without adapters are slower too")
+            raise Cannot("opened without adapters, with which rows without one are slower too; the side with adapters has a process of its own")
         return decode_by_difference(self.generate, workload)
 
 
@@ -56,4 +57,5 @@ def dequantise(file, folder):
     save_file(weights, str(Path(folder, "model.safetensors")), metadata={"format": "pt"})
 
 
-serve(Vllm)
+if __name__ == "__main__":
+    serve(Vllm)

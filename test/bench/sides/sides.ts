@@ -28,6 +28,7 @@ const PYTHON_PEERS: readonly PythonPeer[] = [
   { name: 'OpenVINO GenAI', weights: 'as in the file', packages: 'openvino', complete: false, file: 'openvino_side.py' },
   { name: 'llama.cpp built here', weights: 'as in the file', packages: 'llama-cpp', complete: false, file: 'llama_cpp_side.py' },
   { name: 'vLLM CPU', weights: 'fp32', packages: 'vllm', complete: true, file: 'vllm_side.py' },
+  { name: 'vLLM CPU, adapters', weights: 'fp32', packages: 'vllm', complete: true, file: 'vllm_adapters_side.py' },
   { name: 'PEFT, torch', weights: 'fp32', packages: 'peft', complete: false, file: 'peft_side.py' },
 ];
 
