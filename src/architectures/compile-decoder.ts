@@ -18,6 +18,7 @@ import {
   runPasses,
   smoothInputs,
 } from '../graph/index.ts';
+import { int8BlockSize } from './block-size.ts';
 import { buildLlama } from './llama/build.ts';
 import { originalTensor } from './llama/checkpoint.ts';
 import type { LlamaConfig } from './llama/config.ts';
@@ -92,7 +93,7 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
     ...(lora === 'none' ? [] : [injectLora(lora)]),
     smoothInputs(new Map(smoothing)),
     ...(rowWise ? [quantiseRows(new Map(groups.map(([group, { products }]) => [group, products])), rowWise.levels)] : []),
-    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, changed)]),
+    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8BlockSize, changed)]),
     ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
   ];

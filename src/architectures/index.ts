@@ -1,3 +1,4 @@
+export { int8BlockSize } from './block-size.ts';
 export {
   compileDecoder,
   type CompiledDecoder,

@@ -13,7 +13,7 @@ export {
 export { type Attribute, type Attributes, float, int, ints } from './ir/attributes.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
 export {
-  BLOCK_SIZE,
+  type BlockSize,
   checkpoint,
   constant,
   constantBytes,

@@ -38,12 +38,12 @@ export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
   }
 
   async function quantisedParts(recipe: QuantisedRecipe): Promise<QuantisedWeight> {
-    const key = `${recipe.kind === 'quantised' ? recipe.bits : recipe.levels}:${recipeKey(recipe.of)}`;
+    const key = `${recipe.kind === 'quantised' ? `${recipe.bits}x${recipe.blockSize}` : recipe.levels}:${recipeKey(recipe.of)}`;
     if (key === lastKey && lastParts) return lastParts;
     const values = await floats(recipe.of);
     const rowCount = recipeShape(recipe.of)[0] ?? 0;
     if (recipe.kind === 'rowQuantised') lastParts = quantiseChannels(values, rowCount, recipe.levels);
-    else lastParts = recipe.bits === 8 ? quantiseInt8(values) : quantiseInt4(values, rowCount);
+    else lastParts = recipe.bits === 8 ? quantiseInt8(values, recipe.blockSize) : quantiseInt4(values, rowCount);
     lastKey = key;
     return lastParts;
   }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { BLOCK_SIZE, quantiseInt4, quantiseInt8 } from './quantise.ts';
+import { quantiseInt4, quantiseInt8 } from './quantise.ts';
+
+const BLOCK_SIZE = 32;
 
 function pseudoRandom(count: number, seed: number): Float32Array {
   let state = seed;
@@ -13,14 +15,14 @@ describe('quantiseInt8', () => {
   it('meets a symmetric Q8_0 block exactly', () => {
     const scale = Math.fround(0.0123);
     const weight = Float32Array.from({ length: BLOCK_SIZE }, (_, index) => Math.fround((index * 8 - 127) * scale));
-    const { data, scales, zeros } = quantiseInt8(weight);
+    const { data, scales, zeros } = quantiseInt8(weight, BLOCK_SIZE);
     const back = Float32Array.from(data, (value) => Math.fround((value - (zeros[0] ?? 0)) * (scales[0] ?? 0)));
     expect([...back]).toEqual([...weight]);
   });
 
   it('stays within a step of every value, where the grid is shifted to meet zero', () => {
     const weight = pseudoRandom(BLOCK_SIZE * 50, 7);
-    const { data, scales, zeros } = quantiseInt8(weight);
+    const { data, scales, zeros } = quantiseInt8(weight, BLOCK_SIZE);
     weight.forEach((value, index) => {
       const block = Math.floor(index / BLOCK_SIZE);
       const scale = scales[block] ?? 0;
@@ -29,8 +31,17 @@ describe('quantiseInt8', () => {
     });
   });
 
+  it('takes one grid for the values of a block, however many', () => {
+    const weight = pseudoRandom(64 * 3, 5);
+    const [wide, narrow] = [quantiseInt8(weight, 64), quantiseInt8(weight, BLOCK_SIZE)];
+    expect([wide.scales.length, narrow.scales.length]).toEqual([3, 6]);
+    wide.scales.forEach((scale, block) =>
+      expect(scale).toBeGreaterThanOrEqual(Math.fround(0.99 * Math.max(narrow.scales[2 * block] ?? 0, narrow.scales[2 * block + 1] ?? 0))),
+    );
+  });
+
   it('gives a block of zeros a scale of zero', () => {
-    const { data, scales, zeros } = quantiseInt8(new Float32Array(BLOCK_SIZE));
+    const { data, scales, zeros } = quantiseInt8(new Float32Array(BLOCK_SIZE), BLOCK_SIZE);
     expect(scales[0]).toBe(0);
     expect(data.every((value) => value === zeros[0])).toBe(true);
   });

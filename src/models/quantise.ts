@@ -1,11 +1,14 @@
-// Block quantisation of weights, 32 values along the input dimension at a time. Pure arithmetic in float32 semantics of the kernels.
+// Block quantisation of weights, 32 or 64 values along the input dimension at a time. Pure arithmetic in float32 semantics of the kernels.
 
-export const BLOCK_SIZE = 32;
+import type { BlockSize } from '../graph/index.ts';
+
+/** Of Q4_1, whose blocks are met exactly. */
+const INT4_BLOCK: BlockSize = 32;
 
 export interface Int8Blocks {
-  /** [N, K] as [N, K/32, 32]. */
+  /** [N, K] as [N, K/size, size]. */
   readonly data: Uint8Array;
-  /** [N, K/32]; w = (data - zero) * scale. */
+  /** [N, K/size]; w = (data - zero) * scale. */
   readonly scales: Float32Array;
   readonly zeros: Uint8Array;
 }
@@ -14,18 +17,18 @@ export interface Int8Blocks {
  * Eight bits a value with a scale and a zero point for every block. Each block takes the best of three grids by squared error:
  * symmetric around 128 (exact for Q8_0 sources), minimum to maximum, and one that meets the minimum exactly.
  */
-export function quantiseInt8(weight: Float32Array): Int8Blocks {
-  const blockCount = weight.length / BLOCK_SIZE;
+export function quantiseInt8(weight: Float32Array, blockSize: BlockSize): Int8Blocks {
+  const blockCount = weight.length / blockSize;
   const data = new Uint8Array(weight.length);
   const scales = new Float32Array(blockCount);
   const zeros = new Uint8Array(blockCount);
   for (let block = 0; block < blockCount; block++) {
-    const start = block * BLOCK_SIZE;
-    const grid = bestGrid(weight, start);
+    const values = weight.subarray(block * blockSize, (block + 1) * blockSize);
+    const grid = bestGrid(values);
     scales[block] = grid.scale;
     zeros[block] = grid.zero;
     const inverse = grid.scale === 0 ? 0 : 1 / grid.scale;
-    for (let index = start; index < start + BLOCK_SIZE; index++) data[index] = level(weight[index] ?? 0, inverse, grid.zero);
+    for (let index = 0; index < blockSize; index++) data[block * blockSize + index] = level(values[index] ?? 0, inverse, grid.zero);
   }
   return { data, scales, zeros };
 }
@@ -35,23 +38,22 @@ interface Grid {
   readonly zero: number;
 }
 
-function bestGrid(weight: Float32Array, start: number): Grid {
+function bestGrid(block: Float32Array): Grid {
   let low = 0;
   let high = 0;
-  for (let index = start; index < start + BLOCK_SIZE; index++) {
-    const value = weight[index] ?? 0;
+  for (const value of block) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
   if (low === 0 && high === 0) return { scale: 0, zero: 128 };
   let best: Grid = { scale: Math.fround(Math.max(-low, high) / 127), zero: 128 };
-  let bestError = squaredError(weight, start, best, Infinity);
+  let bestError = squaredError(block, best, Infinity);
   if (bestError === 0) return best;
   const zero = Math.min(255, Math.max(0, Math.round((-low * 255) / (high - low))));
   const meetsMinimum = Math.max(zero > 0 ? -low / zero : 0, zero < 255 ? high / (255 - zero) : 0);
   for (const scale of [(high - low) / 255, meetsMinimum]) {
     const grid = { scale: Math.fround(scale), zero };
-    const error = squaredError(weight, start, grid, bestError);
+    const error = squaredError(block, grid, bestError);
     if (error < bestError) {
       best = grid;
       bestError = error;
@@ -61,11 +63,11 @@ function bestGrid(weight: Float32Array, start: number): Grid {
 }
 
 /** Squared error of a block on a grid; stops early above `limit`. */
-function squaredError(weight: Float32Array, start: number, { scale, zero }: Grid, limit: number): number {
+function squaredError(block: Float32Array, { scale, zero }: Grid, limit: number): number {
   const inverse = 1 / scale;
   let sum = 0;
-  for (let index = start; index < start + BLOCK_SIZE && sum < limit; index++) {
-    const value = weight[index] ?? 0;
+  for (let index = 0; index < block.length && sum < limit; index++) {
+    const value = block[index] ?? 0;
     const error = value - (level(value, inverse, zero) - zero) * scale;
     sum += error * error;
   }
@@ -93,16 +95,16 @@ export interface Int4Blocks {
  * again exactly, because llama.cpp's quantiser maps a block's minimum to 0 and its maximum to 15.
  */
 export function quantiseInt4(weight: Float32Array, rows: number): Int4Blocks {
-  const blockCount = weight.length / BLOCK_SIZE;
+  const blockCount = weight.length / INT4_BLOCK;
   const blocksPerRow = blockCount / rows;
   const data = new Uint8Array(weight.length / 2);
   const scales = new Float32Array(blockCount);
   const minimums = new Float32Array(blockCount);
   for (let block = 0; block < blockCount; block++) {
-    const start = block * BLOCK_SIZE;
+    const start = block * INT4_BLOCK;
     let low = Infinity;
     let high = -Infinity;
-    for (let index = start; index < start + BLOCK_SIZE; index++) {
+    for (let index = start; index < start + INT4_BLOCK; index++) {
       const value = weight[index] ?? 0;
       if (value < low) low = value;
       if (value > high) high = value;
@@ -111,7 +113,7 @@ export function quantiseInt4(weight: Float32Array, rows: number): Int4Blocks {
     const inverse = scale === 0 ? 0 : 1 / scale;
     scales[block] = scale;
     minimums[(block % blocksPerRow) * rows + Math.floor(block / blocksPerRow)] = low + 8 * scale;
-    for (let index = start; index < start + BLOCK_SIZE; index += 2) {
+    for (let index = start; index < start + INT4_BLOCK; index += 2) {
       const even = Math.min(15, Math.round(((weight[index] ?? 0) - low) * inverse));
       const odd = Math.min(15, Math.round(((weight[index + 1] ?? 0) - low) * inverse));
       data[index / 2] = even | (odd << 4);

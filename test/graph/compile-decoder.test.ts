@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest';
 import {
   compileDecoder,
   type CompileOptions,
+  int8BlockSize,
   type LlamaConfig,
   llamaCheckpointTensors,
   llamaSites,
 } from '../../src/architectures/index.ts';
+import { checkpoint as recipeOf } from '../../src/graph/index.ts';
 import { ropeFrequencies } from '../../src/architectures/llama/rope.ts';
 import { type Checkpoint, quantisedAndBack } from './support/materialise.ts';
 import { referenceLogits } from './support/reference-llama.ts';
@@ -141,9 +143,11 @@ function quantisedCheckpoint(config: LlamaConfig, precision: 'int8' | 'int4'): C
   const tensors = new Map(llamaCheckpointTensors(config).map((tensor) => [tensor.name, tensor]));
   return (name, elements) => {
     const values = tinyCheckpoint(name, elements);
-    const [rows = 0, columns] = tensors.get(name)?.shape ?? [];
+    const shape = tensors.get(name)?.shape ?? [];
+    const [rows = 0, columns] = shape;
     if (columns === undefined) return values;
-    return quantisedAndBack(values, rows, precision === 'int4' && name.startsWith('model.layers.') ? 4 : 8);
+    const bits = precision === 'int4' && name.startsWith('model.layers.') ? 4 : 8;
+    return quantisedAndBack(values, rows, { bits, blockSize: bits === 4 ? 32 : int8BlockSize(recipeOf(name, shape)) });
   };
 }
 

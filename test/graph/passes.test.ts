@@ -9,7 +9,9 @@ import {
   packAttention,
   type Pass,
   quantiseLinears,
+  recipeShape,
   runPasses,
+  type WeightRecipe,
 } from '../../src/graph/index.ts';
 import { quantisedAndBack } from './support/materialise.ts';
 import { runGraph } from './support/run-graph.ts';
@@ -63,14 +65,20 @@ describe('in ONNX Runtime', () => {
     expect(meanDifference(late, apart)).toBeLessThan(REORDER_TOLERANCE);
   });
 
-  it.each([8, 4] as const)('quantise-linears at %s bits computes with the quantised weights, fused or not', async (bits) => {
+  it.each([
+    [8, 32],
+    [8, 64],
+    [4, 32],
+  ] as const)('quantise-linears at %s bits and blocks of %s computes with the quantised weights, fused or not', async (bits, blockSize) => {
+    const fitting = (columns = 0) => (columns % blockSize === 0 ? blockSize : 32);
+    const blocks = (weight: WeightRecipe) => fitting(recipeShape(weight)[1]);
     const rounded = await logitsAfter([], (name, elements) => {
       const values = tinyCheckpoint(name, elements);
       if (!/(proj|embed_tokens)\.weight$/.test(name)) return values;
       const columns = name.includes('down_proj') ? config.intermediateSize : config.hiddenSize;
-      return quantisedAndBack(values, elements / columns, name.includes('proj') ? bits : 8);
+      return quantisedAndBack(values, elements / columns, { bits: name.includes('proj') ? bits : 8, blockSize: fitting(columns) });
     });
-    for (const passes of [[quantiseLinears(bits)], [fuseProjections, quantiseLinears(bits)]]) {
+    for (const passes of [[quantiseLinears(bits, blocks)], [fuseProjections, quantiseLinears(bits, blocks)]]) {
       expect(meanDifference(await logitsAfter(passes), rounded) / meanSize(rounded)).toBeLessThan(ACTIVATION_TOLERANCE);
     }
   });

@@ -3,16 +3,19 @@
 import { createHash } from 'node:crypto';
 import { elementCount, type ElementType } from './tensor-type.ts';
 
-export const BLOCK_SIZE = 32;
+/** Values along the input dimension that share a scale. */
+export type BlockSize = 32 | 64;
+/** Every width that can be quantised is a multiple of it; always that of 4 bits. */
+export const SMALLEST_BLOCK: BlockSize = 32;
 
 export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Array;
 
 /**
- * Parts of a quantised weight W [N, K] with K/32 blocks in a row, in the layouts of MatMulNBits:
- * - `data`: uint8 [N, K/32, 4 * bits]; at 4 bits the low nibble comes first.
- * - `scales`: float32 [N, K/32].
- * - `zeros` (8 bits): uint8 [N, K/32]; w = scale * (q - zero).
- * - `minimums` (4 bits): float32 [K/32, N]; w = scale * (q - 8) + minimum, so minimum = m + 8 d of a Q4_1 block.
+ * Parts of a quantised weight W [N, K] with K/size blocks in a row, in the layouts of MatMulNBits:
+ * - `data`: uint8 [N, K/size, size * bits / 8]; at 4 bits the low nibble comes first.
+ * - `scales`: float32 [N, K/size].
+ * - `zeros` (8 bits): uint8 [N, K/size]; w = scale * (q - zero).
+ * - `minimums` (4 bits): float32 [K/size, N]; w = scale * (q - 8) + minimum, so minimum = m + 8 d of a Q4_1 block.
  */
 export type QuantisedPart = 'data' | 'scales' | 'zeros' | 'minimums';
 
@@ -41,7 +44,7 @@ export type WeightRecipe =
       readonly kind: 'quantised';
       readonly of: WeightRecipe;
       readonly bits: 8 | 4;
-      readonly blockSize: typeof BLOCK_SIZE;
+      readonly blockSize: BlockSize;
       readonly part: QuantisedPart;
     }
   | { readonly kind: 'rowQuantised'; readonly of: WeightRecipe; readonly levels: RowLevels; readonly part: RowPart }
@@ -65,8 +68,8 @@ export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
   return { kind: 'concat', axis: 0, parts };
 }
 
-export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart): WeightRecipe {
-  return { kind: 'quantised', of, bits, blockSize: BLOCK_SIZE, part };
+export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart, blockSize: BlockSize = SMALLEST_BLOCK): WeightRecipe {
+  return { kind: 'quantised', of, bits, blockSize, part };
 }
 
 export function rowQuantised(of: WeightRecipe, levels: RowLevels, part: RowPart): WeightRecipe {
@@ -131,7 +134,7 @@ export function recipeType(recipe: WeightRecipe): ElementType {
 
 /**
  * Names the bytes that a recipe makes: equal keys, equal bytes, in every graph of one base. The shape is no part of it, so one stored
- * weight may be read as [N, K/32, 32] by one node and as [N, K] by another.
+ * weight may be read as [N, K/size, size] by one node and as [N, K] by another.
  */
 export function recipeKey(recipe: WeightRecipe): string {
   switch (recipe.kind) {
@@ -144,7 +147,7 @@ export function recipeKey(recipe: WeightRecipe): string {
     case 'concat':
       return `concat(${recipe.parts.map(recipeKey).join(',')})`;
     case 'quantised':
-      return `q${recipe.bits}.${recipe.part}(${recipeKey(recipe.of)})`;
+      return `q${recipe.bits}${recipe.blockSize === SMALLEST_BLOCK ? '' : `x${recipe.blockSize}`}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'rowQuantised':
       return `w8.${recipe.levels}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'product':

@@ -1,27 +1,36 @@
-// The weights of a training graph become blocks of 32 int8 values that are turned to float32 where they are read: the arithmetic stays float32.
+// The weights of a training graph become blocks of int8 values that are turned to float32 where they are read: the arithmetic stays float32.
 // GatherBlockQuantized of all rows does it in one step. Row numbers are graph inputs, so that no optimiser does it once and for all.
 import { int, intAttribute } from '../ir/attributes.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
-import { BLOCK_SIZE, quantised, recipeShape, type WeightRecipe } from '../ir/recipe.ts';
+import { type BlockSize, quantised, recipeShape, SMALLEST_BLOCK, type WeightRecipe } from '../ir/recipe.ts';
 import { input, output, replaceNode } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import type { Pass } from './pass.ts';
+import type { BlockSizeOf } from './quantise-linears.ts';
 
-export const dequantiseWeights: Pass = {
-  name: 'dequantise-weights',
-  run(graph) {
-    const counts = { products: 0, gathers: 0, keptFloat32: 0 };
-    for (const node of graph.nodes.slice()) {
-      const weight = weightOf(graph, node);
-      if (!weight) continue;
-      if ((recipeShape(weight)[1] ?? 0) % BLOCK_SIZE !== 0) counts.keptFloat32++;
-      else counts[replace(graph, node, weight)]++;
-    }
-    const unused = [...graph.initializers.keys()].filter((value) => graph.uses(value).length === 0);
-    for (const value of unused) graph.removeInitializer(value);
-    return { modified: counts.products + counts.gathers > 0, counts };
-  },
-};
+export function dequantiseWeights(blockSizeOf: BlockSizeOf): Pass {
+  return {
+    name: 'dequantise-weights',
+    run(graph) {
+      const counts = { products: 0, gathers: 0, keptFloat32: 0 };
+      for (const node of graph.nodes.slice()) {
+        const weight = weightOf(graph, node);
+        if (!weight) continue;
+        if ((recipeShape(weight)[1] ?? 0) % SMALLEST_BLOCK !== 0) counts.keptFloat32++;
+        else counts[replace(graph, node, { weight, blockSize: blockSizeOf(weight) })]++;
+      }
+      const unused = [...graph.initializers.keys()].filter((value) => graph.uses(value).length === 0);
+      for (const value of unused) graph.removeInitializer(value);
+      return { modified: counts.products + counts.gathers > 0, counts };
+    },
+  };
+}
+
+interface Blocks {
+  /** [N, K] */
+  readonly weight: WeightRecipe;
+  readonly blockSize: BlockSize;
+}
 
 /** Name of the input int64 [rows] that counts 0, 1, …: rows of the weights of that height. */
 export function rowNumbers(rows: number): string {
@@ -44,19 +53,19 @@ function tableOf(graph: Graph, node: Node): WeightRecipe | undefined {
   return recipe?.kind === 'checkpoint' && axis === 0 ? recipe : undefined;
 }
 
-function replace(graph: Graph, node: Node, weight: WeightRecipe): 'products' | 'gathers' {
+function replace(graph: Graph, node: Node, blocks: Blocks): 'products' | 'gathers' {
   const emitter = emitterAfter(graph, node, scopeOf(node));
   const site = node.site && { site: node.site };
   if (node.op !== 'Gather') {
-    const [rows = 0] = recipeShape(weight);
+    const [rows = 0] = recipeShape(blocks.weight);
     const name = rowNumbers(rows);
     const all = graph.value(name) ?? graph.addInput(name, 'int64', [rows]);
-    const floats = rowsOf(emitter, weight, all, { name: 'weight' });
+    const floats = rowsOf(emitter, blocks, all, { name: 'weight' });
     const product = emitter.emit('FusedMatMul', [input(node), floats], { transB: int(1) }, { ...site, name: 'product' });
     replaceNode(graph, node, [product]);
     return 'products';
   }
-  const rows = rowsOf(emitter, weight, input(node, 1), site ?? {});
+  const rows = rowsOf(emitter, blocks, input(node, 1), site ?? {});
   const [transposed] = graph.uses(output(node)).map((use) => use.node);
   if (graph.recipe(input(node, 0))?.kind !== 'transpose') replaceNode(graph, node, [rows]);
   else if (transposed?.op === 'Transpose') {
@@ -68,16 +77,16 @@ function replace(graph: Graph, node: Node, weight: WeightRecipe): 'products' | '
 }
 
 /** Chosen rows of a weight [N, K] as float32. */
-function rowsOf({ graph, emit }: Emitter, weight: WeightRecipe, indices: Value, options: Parameters<Emitter['emit']>[3]): Value {
+function rowsOf({ graph, emit }: Emitter, { weight, blockSize }: Blocks, indices: Value, options: Parameters<Emitter['emit']>[3]): Value {
   return emit(
     'GatherBlockQuantized',
     [
-      graph.initializer(quantised(weight, 8, 'data'), recipeShape(weight)),
+      graph.initializer(quantised(weight, 8, 'data', blockSize), recipeShape(weight)),
       indices,
-      graph.initializer(quantised(weight, 8, 'scales')),
-      graph.initializer(quantised(weight, 8, 'zeros')),
+      graph.initializer(quantised(weight, 8, 'scales', blockSize)),
+      graph.initializer(quantised(weight, 8, 'zeros', blockSize)),
     ],
-    { bits: int(8), block_size: int(BLOCK_SIZE), gather_axis: int(0), quantize_axis: int(1) },
+    { bits: int(8), block_size: int(blockSize), gather_axis: int(0), quantize_axis: int(1) },
     options,
   );
 }

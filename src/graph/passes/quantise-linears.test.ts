@@ -47,7 +47,7 @@ function network(...widths: readonly number[]): Graph {
 describe('quantise-linears', () => {
   it('makes 8-bit blocks with zero points, and stores a tied pair once', () => {
     const graph = network(32);
-    expect(runPasses(graph, [quantiseLinears(8)])).toEqual([
+    expect(runPasses(graph, [quantiseLinears(8, () => 32)])).toEqual([
       { pass: 'quantise-linears-8', modified: true, counts: { bits8: 3, bits4: 0, keptFloat32: 0 } },
     ]);
     expect(printGraph(graph)).toMatchInlineSnapshot(`
@@ -68,7 +68,7 @@ describe('quantise-linears', () => {
 
   it('makes exact 4-bit blocks of linears, and keeps embedding and head at 8 bits', () => {
     const graph = network(64);
-    expect(runPasses(graph, [quantiseLinears(4)])[0]?.counts).toEqual({ bits8: 2, bits4: 1, keptFloat32: 0 });
+    expect(runPasses(graph, [quantiseLinears(4, () => 32)])[0]?.counts).toEqual({ bits8: 2, bits4: 1, keptFloat32: 0 });
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
         %ids: int64[b, t]
@@ -88,7 +88,7 @@ describe('quantise-linears', () => {
 
   it('keeps what is no whole number of blocks in float32, and counts it', () => {
     const graph = network(48, 64);
-    expect(runPasses(graph, [quantiseLinears(8)])[0]?.counts).toEqual({ bits8: 3, bits4: 0, keptFloat32: 1 });
+    expect(runPasses(graph, [quantiseLinears(8, () => 32)])[0]?.counts).toEqual({ bits8: 3, bits4: 0, keptFloat32: 1 });
     expect(graph.nodes.filter(({ op }) => op === 'MatMul')).toHaveLength(1);
   });
 
@@ -105,7 +105,7 @@ describe('quantise-linears', () => {
       ),
       'v',
     );
-    runPasses(graph, [quantiseLinears(4)]);
+    runPasses(graph, [quantiseLinears(4, () => 32)]);
     expect(graph.nodes.filter(({ op }) => op === 'ReduceSum')).toHaveLength(1);
   });
 
@@ -113,6 +113,6 @@ describe('quantise-linears', () => {
     const graph = new Graph('g');
     const x = graph.addInput('x', 'float32', ['b', 't', 64]);
     graph.addOutput(emitterAtEnd(graph).emit('MatMul', [x, graph.initializer(checkpoint('w', [64, 64]))]), 'y');
-    expect(runPasses(graph, [quantiseLinears(8)])[0]).toMatchObject({ modified: false, counts: { bits8: 0 } });
+    expect(runPasses(graph, [quantiseLinears(8, () => 32)])[0]).toMatchObject({ modified: false, counts: { bits8: 0 } });
   });
 });

@@ -1,8 +1,8 @@
-// Base weights become blocks of 32: projections MatMulNBits, the embedding GatherBlockQuantized. Side paths stay as they are.
+// Base weights become blocks: projections MatMulNBits, the embedding GatherBlockQuantized. Side paths stay as they are.
 // Head and embedding are always 8 bits, so that a tied pair is stored once.
 import { int } from '../ir/attributes.ts';
 import type { Graph, Node, ProjectionSite, Value } from '../ir/graph.ts';
-import { BLOCK_SIZE, constant, quantised, recipeShape, type WeightRecipe } from '../ir/recipe.ts';
+import { type BlockSize, constant, quantised, recipeShape, SMALLEST_BLOCK, type WeightRecipe } from '../ir/recipe.ts';
 import { input, projectionWeight, replaceNode } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import type { Pass } from './pass.ts';
@@ -10,8 +10,11 @@ import type { Pass } from './pass.ts';
 /** Activations are quantised to int8 block by block inside the kernel. */
 const INT8_ACTIVATIONS = 4;
 
-/** Linears of the `wide` groups take 8 bits in any case. */
-export function quantiseLinears(bits: 8 | 4, wide: ReadonlySet<string> = new Set()): Pass {
+/** Of a weight [out, in] at 8 bits; the same for one weight in every graph of a base, so that they share it. */
+export type BlockSizeOf = (weight: WeightRecipe) => BlockSize;
+
+/** Linears of the `wide` groups take 8 bits in any case. Blocks of 4 bits have 32 values. */
+export function quantiseLinears(bits: 8 | 4, blockSizeOf: BlockSizeOf, wide: ReadonlySet<string> = new Set()): Pass {
   return {
     name: `quantise-linears-${bits}`,
     run(graph) {
@@ -21,12 +24,12 @@ export function quantiseLinears(bits: 8 | 4, wide: ReadonlySet<string> = new Set
         const { site } = node;
         const weight = site && baseWeight(graph, node, site);
         if (!weight) continue;
-        if ((recipeShape(weight)[1] ?? 0) % BLOCK_SIZE !== 0) {
+        if ((recipeShape(weight)[1] ?? 0) % SMALLEST_BLOCK !== 0) {
           counts.keptFloat32++;
           continue;
         }
         const nodeBits = site.kind === 'linear' && !wide.has(site.group) ? bits : 8;
-        replace(graph, node, site, { weight, bits: nodeBits, blockSums });
+        replace(graph, node, site, { weight, bits: nodeBits, blockSize: nodeBits === 8 ? blockSizeOf(weight) : SMALLEST_BLOCK, blockSums });
         counts[`bits${nodeBits}`]++;
       }
       return { modified: counts.bits8 + counts.bits4 > 0, counts };
@@ -41,6 +44,7 @@ interface Plan {
   /** [out, in]; embedding: [vocabulary, hidden]. */
   readonly weight: WeightRecipe;
   readonly bits: 8 | 4;
+  readonly blockSize: BlockSize;
   readonly blockSums: BlockSums;
 }
 
@@ -60,31 +64,33 @@ function emitBlocks(emitter: Emitter, node: Node, plan: Plan, site: ProjectionSi
   return plan.bits === 8 ? emitMatMul8(emitter, node, plan, site) : emitMatMul4(emitter, node, plan, site);
 }
 
-function emitGather(emitter: Emitter, node: Node, { weight }: Plan, site: ProjectionSite): Value {
+function emitGather(emitter: Emitter, node: Node, { weight, blockSize }: Plan, site: ProjectionSite): Value {
   const { graph } = emitter;
   const part = (name: 'data' | 'scales' | 'zeros', shape?: readonly number[]): Value =>
-    graph.initializer(quantised(weight, 8, name), shape);
+    graph.initializer(quantised(weight, 8, name, blockSize), shape);
   return emitter.emit(
     'GatherBlockQuantized',
     [part('data', recipeShape(weight)), input(node, 1), part('scales'), part('zeros')],
-    { bits: int(8), block_size: int(BLOCK_SIZE), gather_axis: int(0), quantize_axis: int(1) },
+    { bits: int(8), block_size: int(blockSize), gather_axis: int(0), quantize_axis: int(1) },
     { site },
   );
 }
 
-function emitMatMul8(emitter: Emitter, node: Node, { weight }: Plan, site: ProjectionSite): Value {
+function emitMatMul8(emitter: Emitter, node: Node, plan: Plan, site: ProjectionSite): Value {
   const { graph } = emitter;
-  const parts = (['data', 'scales', 'zeros'] as const).map((part) => graph.initializer(quantised(weight, 8, part)));
-  return emitter.emit('MatMulNBits', [input(node), ...parts], blockAttributes(weight, 8), { site });
+  const { weight, blockSize } = plan;
+  const parts = (['data', 'scales', 'zeros'] as const).map((part) => graph.initializer(quantised(weight, 8, part, blockSize)));
+  return emitter.emit('MatMulNBits', [input(node), ...parts], blockAttributes(plan), { site });
 }
 
 /** scale * (q - 8) + minimum, exactly: the symmetric product plus the block sums of x times the minimums. */
-function emitMatMul4(emitter: Emitter, node: Node, { weight, blockSums }: Plan, site: ProjectionSite): Value {
+function emitMatMul4(emitter: Emitter, node: Node, plan: Plan, site: ProjectionSite): Value {
   const { graph } = emitter;
+  const { weight, blockSums } = plan;
   const x = input(node);
   const [data, scales, minimums] = (['data', 'scales', 'minimums'] as const).map((part) => graph.initializer(quantised(weight, 4, part)));
   if (!data || !scales || !minimums) throw new Error(`${node.name} lost a part of its weight`);
-  const symmetric = emitter.emit('MatMulNBits', [x, data, scales], blockAttributes(weight, 4));
+  const symmetric = emitter.emit('MatMulNBits', [x, data, scales], blockAttributes(plan));
   const sums = blockSums.get(x) ?? emitBlockSums(emitter, x);
   blockSums.set(x, sums);
   const correction = emitter.emit('MatMul', [sums, minimums], {}, { name: 'minimums' });
@@ -96,7 +102,7 @@ function emitBlockSums(emitter: Emitter, x: Value): Value {
   const { graph } = emitter;
   const width = x.shape.at(-1);
   if (typeof width !== 'number') throw new Error(`${x.name} has a width of ${width ?? 'nothing'}, expected a number`);
-  const blocked = graph.initializer(constant(BigInt64Array.from([0, 0, width / BLOCK_SIZE, BLOCK_SIZE], BigInt)));
+  const blocked = graph.initializer(constant(BigInt64Array.from([0, 0, width / SMALLEST_BLOCK, SMALLEST_BLOCK], BigInt)));
   const blocks = emitter.emit('Reshape', [x, blocked], {}, { name: 'blocks' });
   return emitter.emit(
     'ReduceSum',
@@ -106,7 +112,7 @@ function emitBlockSums(emitter: Emitter, x: Value): Value {
   );
 }
 
-function blockAttributes(weight: WeightRecipe, bits: 8 | 4) {
+function blockAttributes({ weight, bits, blockSize }: Plan) {
   const [rows = 0, inner = 0] = recipeShape(weight);
-  return { K: int(inner), N: int(rows), bits: int(bits), block_size: int(BLOCK_SIZE), accuracy_level: int(INT8_ACTIVATIONS) };
+  return { K: int(inner), N: int(rows), bits: int(bits), block_size: int(blockSize), accuracy_level: int(INT8_ACTIVATIONS) };
 }

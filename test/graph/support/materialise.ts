@@ -1,5 +1,5 @@
 // Bytes of weight recipes for tests: plain loops over the definition in graph/ir/recipe.ts, independent of the product's own writer.
-import { BLOCK_SIZE, constantBytes, elementCount, recipeShape, type RowLevels, type WeightRecipe } from '../../../src/graph/index.ts';
+import { type BlockSize, constantBytes, elementCount, recipeShape, type RowLevels, type WeightRecipe } from '../../../src/graph/index.ts';
 
 /** Content of a checkpoint's tensor. */
 export type Checkpoint = (tensor: string, elements: number) => Float32Array;
@@ -7,7 +7,7 @@ export type Checkpoint = (tensor: string, elements: number) => Float32Array;
 export function materialise(recipe: WeightRecipe, checkpoint: Checkpoint): Uint8Array {
   if (recipe.kind === 'values') return constantBytes(recipe.values);
   if (recipe.kind === 'quantised')
-    return bytesOf(quantiseBlocks(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.bits)[recipe.part]);
+    return bytesOf(quantiseBlocks(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe)[recipe.part]);
   if (recipe.kind === 'rowQuantised')
     return bytesOf(quantiseRows(floats(recipe.of, checkpoint), recipeShape(recipe.of)[0] ?? 0, recipe.levels)[recipe.part]);
   return bytesOf(floats(recipe, checkpoint));
@@ -56,8 +56,13 @@ interface Blocks {
   readonly minimums: Float32Array;
 }
 
-function quantiseBlocks(weight: Float32Array, rows: number, bits: 8 | 4): Blocks {
-  const blockCount = weight.length / BLOCK_SIZE;
+interface BlockForm {
+  readonly bits: 8 | 4;
+  readonly blockSize: BlockSize;
+}
+
+function quantiseBlocks(weight: Float32Array, rows: number, { bits, blockSize }: BlockForm): Blocks {
+  const blockCount = weight.length / blockSize;
   const perRow = blockCount / rows;
   const levels = 2 ** bits - 1;
   const blocks: Blocks = {
@@ -67,7 +72,7 @@ function quantiseBlocks(weight: Float32Array, rows: number, bits: 8 | 4): Blocks
     minimums: new Float32Array(blockCount),
   };
   for (let block = 0; block < blockCount; block++) {
-    const values = weight.subarray(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
+    const values = weight.subarray(block * blockSize, (block + 1) * blockSize);
     const least = Math.min(0, ...values);
     const scale = (Math.max(0, ...values) - least) / levels || 1;
     const zero = Math.round(-least / scale);
@@ -75,7 +80,7 @@ function quantiseBlocks(weight: Float32Array, rows: number, bits: 8 | 4): Blocks
     blocks.zeros[block] = zero;
     blocks.minimums[(block % perRow) * rows + Math.floor(block / perRow)] = least + 8 * scale;
     for (const [index, value] of values.entries()) {
-      const position = block * BLOCK_SIZE + index;
+      const position = block * blockSize + index;
       if (bits === 8) blocks.data[position] = Math.min(levels, Math.max(0, Math.round(value / scale) + zero));
       else
         blocks.data[position >> 1] =
@@ -86,11 +91,12 @@ function quantiseBlocks(weight: Float32Array, rows: number, bits: 8 | 4): Blocks
 }
 
 /** What a weight [rows, inFeatures] is after quantising: the numbers that the blocks stand for. */
-export function quantisedAndBack(weight: Float32Array, rows: number, bits: 8 | 4): Float32Array {
-  const { data, scales, zeros, minimums } = quantiseBlocks(weight, rows, bits);
-  const perRow = weight.length / rows / BLOCK_SIZE;
+export function quantisedAndBack(weight: Float32Array, rows: number, form: BlockForm): Float32Array {
+  const { bits, blockSize } = form;
+  const { data, scales, zeros, minimums } = quantiseBlocks(weight, rows, form);
+  const perRow = weight.length / rows / blockSize;
   return weight.map((_, position) => {
-    const block = Math.floor(position / BLOCK_SIZE);
+    const block = Math.floor(position / blockSize);
     const scale = scales[block] ?? 0;
     if (bits === 8) return scale * ((data[position] ?? 0) - (zeros[block] ?? 0));
     const nibble = ((data[position >> 1] ?? 0) >> (position % 2 === 0 ? 0 : 4)) & 15;

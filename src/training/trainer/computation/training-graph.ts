@@ -1,5 +1,5 @@
 // From a base's config and the trained sites to one graph: forward, loss, backward.
-import { buildLlamaTraining, type LlamaConfig, type TrainingDecoder } from '../../../architectures/index.ts';
+import { buildLlamaTraining, int8BlockSize, type LlamaConfig, type TrainingDecoder } from '../../../architectures/index.ts';
 import {
   dequantiseWeights,
   differentiate,
@@ -82,7 +82,7 @@ export function buildTrainingDecoder(
   trainsHead = false,
 ): TrainingDecoder {
   const decoder = buildLlamaTraining(config, { maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS, sharesTokens });
-  runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights] : [])]);
+  runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights(int8BlockSize)] : [])]);
   return decoder;
 }
 
