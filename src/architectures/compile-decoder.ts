@@ -18,7 +18,7 @@ import {
   runPasses,
   smoothInputs,
 } from '../graph/index.ts';
-import { int8BlockSize } from './block-size.ts';
+import { int8BlockSize } from './even-inputs.ts';
 import { buildLlama } from './llama/build.ts';
 import { originalTensor } from './llama/checkpoint.ts';
 import type { LlamaConfig } from './llama/config.ts';

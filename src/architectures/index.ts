@@ -1,4 +1,3 @@
-export { int8BlockSize } from './block-size.ts';
 export {
   compileDecoder,
   type CompiledDecoder,
@@ -8,6 +7,7 @@ export {
   type RowWise,
   type RowWiseGroup,
 } from './compile-decoder.ts';
+export { hasEvenInputs, int8BlockSize } from './even-inputs.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';

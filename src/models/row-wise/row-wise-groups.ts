@@ -1,5 +1,5 @@
 // The projection groups of a base that could be row-wise, with how their inputs are smoothed: from the weights and the calibration.
-import { compileDecoder, HEAD_SITE, type RowWise, type RowWiseGroup } from '../../architectures/index.ts';
+import { compileDecoder, hasEvenInputs, HEAD_SITE, type RowWise, type RowWiseGroup } from '../../architectures/index.ts';
 import { recipeShape, type RowLevels, type WeightRecipe } from '../../graph/index.ts';
 import type { Calibration } from '../calibration/calibration.ts';
 import type { Checkpoint } from '../checkpoint.ts';
@@ -20,8 +20,8 @@ const LARGEST_DIVERGENCE = { paired: 0.004, full: 0.002 } as const satisfies Rec
  * as long.
  */
 export function triedGroups(config: ModelPackage['config'], levels: RowLevels): readonly string[] {
-  const groups = [...groupWeights(config).keys()];
-  return levels === 'full' ? groups.filter((group) => /\.(?:o|gate_up)$/.test(group)) : groups;
+  const weights = [...groupWeights(config)];
+  return weights.filter(([, weight]) => levels === 'paired' || hasEvenInputs(weight)).map(([group]) => group);
 }
 
 /** Of weights for products in integers on a machine. */

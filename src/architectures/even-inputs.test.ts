@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkpoint } from '../graph/index.ts';
 import { concatRows } from '../graph/ir/recipe.ts';
-import { int8BlockSize } from './block-size.ts';
+import { int8BlockSize } from './even-inputs.ts';
 
 const weight = (module: string, width = 128) => checkpoint(`model.layers.0.${module}.weight`, [8, width]);
 
