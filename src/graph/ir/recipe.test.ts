@@ -72,8 +72,13 @@ describe('a weight recipe', () => {
         fc.tuple(tie('tree'), fc.constantFrom('full' as const, 'paired' as const)).map(([of, levels]) => rowQuantised(of, levels, 'data')),
         fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map(concatRows),
         fc
-          .tuple(tie('tree'), fc.constantFrom(8 as const, 4 as const), fc.constantFrom('data' as const, 'scales' as const))
-          .map(([of, bits, part]) => quantised(of, bits, part)),
+          .tuple(
+            tie('tree'),
+            fc.constantFrom(8 as const, 4 as const),
+            fc.constantFrom('data' as const, 'scales' as const),
+            fc.constantFrom(32 as const, 64 as const),
+          )
+          .map(([of, ...form]) => quantised(of, ...form)),
       ),
     }));
     fc.assert(

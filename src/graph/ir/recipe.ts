@@ -147,7 +147,7 @@ export function recipeKey(recipe: WeightRecipe): string {
     case 'concat':
       return `concat(${recipe.parts.map(recipeKey).join(',')})`;
     case 'quantised':
-      return `q${recipe.bits}${recipe.blockSize === SMALLEST_BLOCK ? '' : `x${recipe.blockSize}`}.${recipe.part}(${recipeKey(recipe.of)})`;
+      return `q${recipe.bits}x${recipe.blockSize}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'rowQuantised':
       return `w8.${recipe.levels}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'product':

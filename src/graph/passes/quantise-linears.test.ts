@@ -55,9 +55,9 @@ describe('quantise-linears', () => {
         %ids: int64[b, t]
         %x32: float32[b, t, 32]
       ) {
-        %embed/GatherBlockQuantized: float32[b, t, 64] = GatherBlockQuantized(@q8.data(embed):96x64, %ids, @q8.scales(embed), @q8.zeros(embed)) {bits=8, block_size=32, gather_axis=0, quantize_axis=1}
-        %y32: float32[b, t, 64] = MatMulNBits(%x32, @q8.data(w32), @q8.scales(w32), @q8.zeros(w32)) {K=32, N=64, bits=8, block_size=32, accuracy_level=4}
-        %logits: float32[b, t, 96] = MatMulNBits(%embed/GatherBlockQuantized, @q8.data(embed), @q8.scales(embed), @q8.zeros(embed)) {K=64, N=96, bits=8, block_size=32, accuracy_level=4}
+        %embed/GatherBlockQuantized: float32[b, t, 64] = GatherBlockQuantized(@q8x32.data(embed):96x64, %ids, @q8x32.scales(embed), @q8x32.zeros(embed)) {bits=8, block_size=32, gather_axis=0, quantize_axis=1}
+        %y32: float32[b, t, 64] = MatMulNBits(%x32, @q8x32.data(w32), @q8x32.scales(w32), @q8x32.zeros(w32)) {K=32, N=64, bits=8, block_size=32, accuracy_level=4}
+        %logits: float32[b, t, 96] = MatMulNBits(%embed/GatherBlockQuantized, @q8x32.data(embed), @q8x32.scales(embed), @q8x32.zeros(embed)) {K=64, N=96, bits=8, block_size=32, accuracy_level=4}
         return %y32, %logits
       }"
     `);
@@ -74,13 +74,13 @@ describe('quantise-linears', () => {
         %ids: int64[b, t]
         %x64: float32[b, t, 64]
       ) {
-        %embed/GatherBlockQuantized: float32[b, t, 64] = GatherBlockQuantized(@q8.data(embed):96x64, %ids, @q8.scales(embed), @q8.zeros(embed)) {bits=8, block_size=32, gather_axis=0, quantize_axis=1}
-        %o/MatMulNBits: float32[b, t, 64] = MatMulNBits(%x64, @q4.data(w64), @q4.scales(w64)) {K=64, N=64, bits=4, block_size=32, accuracy_level=4}
+        %embed/GatherBlockQuantized: float32[b, t, 64] = GatherBlockQuantized(@q8x32.data(embed):96x64, %ids, @q8x32.scales(embed), @q8x32.zeros(embed)) {bits=8, block_size=32, gather_axis=0, quantize_axis=1}
+        %o/MatMulNBits: float32[b, t, 64] = MatMulNBits(%x64, @q4x32.data(w64), @q4x32.scales(w64)) {K=64, N=64, bits=4, block_size=32, accuracy_level=4}
         %o/blocks: float32[b, t, 2, 32] = Reshape(%x64, [0, 0, 2, 32])
         %o/block_sums: float32[b, t, 2] = ReduceSum(%o/blocks, [-1]) {keepdims=0}
-        %o/minimums: float32[b, t, 64] = MatMul(%o/block_sums, @q4.minimums(w64))
+        %o/minimums: float32[b, t, 64] = MatMul(%o/block_sums, @q4x32.minimums(w64))
         %y64: float32[b, t, 64] = Add(%o/MatMulNBits, %o/minimums)
-        %logits: float32[b, t, 96] = MatMulNBits(%embed/GatherBlockQuantized, @q8.data(embed), @q8.scales(embed), @q8.zeros(embed)) {K=64, N=96, bits=8, block_size=32, accuracy_level=4}
+        %logits: float32[b, t, 96] = MatMulNBits(%embed/GatherBlockQuantized, @q8x32.data(embed), @q8x32.scales(embed), @q8x32.zeros(embed)) {K=64, N=96, bits=8, block_size=32, accuracy_level=4}
         return %y64, %logits
       }"
     `);
