@@ -30,13 +30,14 @@ export async function prepareForms(model: ModelPackage, forms: ServingForms, { c
   const precisions = [forms.decode, forms.second].filter((precision) => precision !== null);
   // Calibrating reads the weights of a float32 form where there is one.
   if (precisions.includes('fp32')) await compile('fp32');
-  const needsCalibration = forms.kv === 'int8' || precisions.includes('w8a8');
-  const isCalibrated = !needsCalibration || (await isCalibratedFor(model, precisions));
-  if (!isCalibrated) await calibrate(model.folder, reportStage('calibrate'));
+  const needsLevels = precisions.includes('w8a8');
+  const needsCalibration = forms.kv === 'int8' || needsLevels;
+  if (needsCalibration && !(await isCalibrated(model, needsLevels))) await calibrate(model.folder, reportStage('calibrate'));
   for (const precision of precisions) await compile(precision);
 }
 
-async function isCalibratedFor(model: ModelPackage, precisions: readonly Precision[]): Promise<boolean> {
+/** A cache's scales are the same for all processors, what w8a8 may multiply row by row is not. */
+async function isCalibrated(model: ModelPackage, needsLevels: boolean): Promise<boolean> {
   const calibration = await readCalibration(model.folder, model.record.digest);
-  return calibration !== null && (!precisions.includes('w8a8') || calibration.levels === rowLevels(thisMachine()));
+  return calibration !== null && (!needsLevels || calibration.levels === rowLevels(thisMachine()));
 }
