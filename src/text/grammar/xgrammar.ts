@@ -2,6 +2,7 @@
 // WebAssembly, so it belongs in a thread of its own; the library says what is wrong by printing, then aborts.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { compileFunction, constants } from 'node:vm';
 import type * as Library from '@mlc-ai/web-xgrammar';
 import { LRUCache } from 'lru-cache';
 import type { Grammar } from './grammar.ts';
@@ -118,8 +119,11 @@ function complaint(printed: readonly string[], level: 'FATAL' | 'WARNING'): stri
 function loadLibrary(): typeof Library {
   const file = createRequire(import.meta.url).resolve('@mlc-ai/web-xgrammar');
   const module = { exports: {} };
-  // oxlint-disable-next-line typescript/no-implied-eval -- the text is a file of a pinned package
-  const load = new Function('exports', 'module', 'require', '__filename', readFileSync(file, 'utf8')) as (...globals: unknown[]) => void;
+  const wrapper = compileFunction(readFileSync(file, 'utf8'), ['exports', 'module', 'require', '__filename'], {
+    filename: file,
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
+  const load = wrapper as (...globals: unknown[]) => void;
   load(module.exports, module, createRequire(file), file);
   return module.exports as typeof Library;
 }
