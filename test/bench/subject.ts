@@ -1,6 +1,5 @@
 // What is measured: the default base model as the product imported it, at a precision, and token ids of a fixed text.
 import { readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelExecutor } from '../../src/engine/index.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
@@ -14,7 +13,7 @@ import {
   type Precision,
   prepareForms,
 } from '../../src/models/index.ts';
-import { calibrate } from '../../src/models/calibration/index.ts';
+import { childCalibrator } from '../../src/entries/calibrator.ts';
 import { createTokenizer } from '../../src/text/index.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -61,7 +60,7 @@ export async function openSubjectForms(
   { precision, kvPrecision = 'fp32', prefillPrecision }: Pick<ExecutorNeeds, 'precision' | 'kvPrecision' | 'prefillPrecision'>,
 ): Promise<SubjectForms> {
   const forms = formsOf(model, { precision, prefillPrecision, kvPrecision });
-  await prepareForms(model, forms, { calibrate: async () => void (await calibrate(model, { threadCount: availableParallelism() })) });
+  await prepareForms(model, forms, { calibrate: childCalibrator({ threadCount: null, ortLibrary: null }) });
   const open = async (wanted: Precision): Promise<CompiledModel> => {
     const form = await openCompiled(model.folder, wanted, forms.kv);
     if (!form) throw new Error(`the ${wanted} form was made, but is not there`);

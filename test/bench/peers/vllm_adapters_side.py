@@ -11,13 +11,11 @@ from vllm_side import Vllm
 # vLLM pads every adapter to the rank that it is opened for.
 RANK = 16
 MOST_ADAPTERS = 16
-LINEARS = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn", "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 
 
 class VllmWithAdapters(Vllm):
     def __init__(self, options):
         super().__init__(options, enable_lora=True, max_loras=MOST_ADAPTERS, max_lora_rank=RANK)
-        self.config = self.llm.llm_engine.model_config.hf_config
         self.folder = tempfile.TemporaryDirectory()
         self.made = {}
 
@@ -39,27 +37,22 @@ class VllmWithAdapters(Vllm):
 
             path = Path(self.folder.name, str(index))
             path.mkdir()
-            write_adapter(path, self.config, index)
+            write_adapter(path, self.shapes, index)
             self.made[index] = LoRARequest(f"adapter-{index}", index + 1, str(path))
         return self.made[index]
 
 
-def write_adapter(path, config, seed):
+def write_adapter(path, shapes, seed):
     """A PEFT adapter with random values on all linears of each layer."""
     generator = torch.Generator().manual_seed(seed)
-    hidden, wide = config.hidden_size, config.intermediate_size
-    head = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
-    query, keys = config.num_attention_heads * head, config.num_key_value_heads * head
-    shapes = {"q_proj": (hidden, query), "k_proj": (hidden, keys), "v_proj": (hidden, keys), "o_proj": (query, hidden)}
-    shapes |= {"gate_proj": (hidden, wide), "up_proj": (hidden, wide), "down_proj": (wide, hidden)}
+    linears = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if name.endswith("_proj.weight")}
     tensors = {}
-    for layer in range(config.num_hidden_layers):
-        for name, (inputs, outputs) in shapes.items():
-            prefix = f"base_model.model.model.layers.{layer}.{LINEARS[name]}.{name}"
-            tensors[f"{prefix}.lora_A.weight"] = 0.02 * torch.randn(RANK, inputs, generator=generator)
-            tensors[f"{prefix}.lora_B.weight"] = 0.02 * torch.randn(outputs, RANK, generator=generator)
+    for module, (outputs, inputs) in linears.items():
+        tensors[f"base_model.model.{module}.lora_A.weight"] = 0.02 * torch.randn(RANK, inputs, generator=generator)
+        tensors[f"base_model.model.{module}.lora_B.weight"] = 0.02 * torch.randn(outputs, RANK, generator=generator)
     save_file(tensors, str(path / "adapter_model.safetensors"))
-    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": RANK, "target_modules": list(LINEARS), "bias": "none"}
+    modules = sorted({module.rpartition(".")[2] for module in linears})
+    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": RANK, "target_modules": modules, "bias": "none"}
     (path / "adapter_config.json").write_text(json.dumps(settings))
 
 

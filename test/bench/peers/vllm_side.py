@@ -19,7 +19,7 @@ class Vllm:
         from vllm import LLM
 
         with tempfile.TemporaryDirectory() as folder:
-            dequantise(Path(options["modelFile"]), folder)
+            self.shapes = dequantise(Path(options["modelFile"]), folder)
             self.llm = LLM(
                 model=folder,
                 skip_tokenizer_init=True,
@@ -48,6 +48,7 @@ class Vllm:
 
 
 def dequantise(file, folder):
+    """Answers the shape of every weight by its name."""
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     del model.config.quantization_config
     model.config.save_pretrained(folder)
@@ -55,6 +56,7 @@ def dequantise(file, folder):
     tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items() if name not in tied}
     save_file(weights, str(Path(folder, "model.safetensors")), metadata={"format": "pt"})
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
 if __name__ == "__main__":
