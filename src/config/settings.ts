@@ -28,12 +28,12 @@ export const SETTING_ROWS = {
   precision: setting(
     oneOf('auto', 'fp32', 'int8', 'int4', 'w8a8'),
     'auto',
-    'precision of the base weights; auto is int8, w8a8 the fastest',
+    'precision of the base weights; auto is int8; w8a8 is faster for many tokens a call',
   ),
   prefillPrecision: setting(
     oneOf('auto', 'same', 'fp32'),
     'auto',
-    'precision of long prompts; auto is fp32 where the processor has no VNNI and memory is ample',
+    'precision of calls of many tokens; where memory is ample, auto is w8a8 on processors with int8 dot products and fp32 on others',
   ),
   kvPrecision: setting(
     oneOf('fp32', 'int8'),

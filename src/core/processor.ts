@@ -18,7 +18,7 @@ export function processorFlags(): ReadonlySet<string> {
 
 const INT8_DOT_PRODUCT = ['avx512_vnni', 'avx_vnni', 'amx_int8', 'asimddp'];
 
-/** Whether the processor multiplies int8 tiles (Intel AMX): its products in integers are then several times as fast as with dot products. */
+/** Whether the processor multiplies int8 tiles (Intel AMX), for which ONNX Runtime has kernels of whole products in integers, not of blocks. */
 export function hasInt8Tiles(flags: ReadonlySet<string>): boolean {
   return flags.has('amx_int8');
 }

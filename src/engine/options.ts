@@ -4,7 +4,7 @@ export interface EngineOptions {
   /** Folder of the imported base model package. */
   readonly modelFolder: string;
   readonly precision: 'fp32' | 'int8' | 'int4' | 'w8a8';
-  /** Another compiled form for long prefill calls. */
+  /** Another compiled form, for calls of many tokens. */
   readonly secondForm?: 'fp32' | 'w8a8';
   /** Of cached keys and values. */
   readonly kvPrecision: 'fp32' | 'int8';

@@ -15,7 +15,7 @@ export interface HubFile extends ExpectedFile {
 }
 
 export interface HubListing {
-  /** Commit that the revision stands for now: later downloads name it, so that all files are of one state. */
+  /** Commit that the revision named when it was listed; downloads ask for this one, so that all files are of one state. */
   readonly commit: string;
   readonly files: readonly HubFile[];
 }
