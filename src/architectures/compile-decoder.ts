@@ -27,9 +27,14 @@ export type Precision = 'fp32' | 'int8' | 'int4';
 /** none: no trace of adapters. linear: A and B of the layers' linears. full: also gain, bias, embedding and head. */
 export type LoraSupport = 'none' | 'linear' | 'full';
 
+/** Groups that do not bear one product in integers: two, where the processor multiplies tiles of integers, or blocks. */
+export type OtherGroups = 'two-products' | 'blocks';
+
 /** Projection groups whose products are in integers with one scale a row, whatever the precision. */
 export interface RowWise {
   readonly levels: RowLevels;
+  /** What a group falls back to when an adapter changed its weights. */
+  readonly others: OtherGroups;
   readonly groups: ReadonlyMap<string, RowWiseGroup>;
 }
 
@@ -99,9 +104,9 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
   ];
 }
 
-function rowWiseGroups({ levels, groups }: RowWise, changed: ReadonlySet<string>): readonly (readonly [string, RowWiseGroup])[] {
+function rowWiseGroups({ others, groups }: RowWise, changed: ReadonlySet<string>): readonly (readonly [string, RowWiseGroup])[] {
   return [...groups].flatMap(([group, how]) => {
     if (!changed.has(group)) return [[group, how] as const];
-    return levels === 'full' ? [[group, { products: 2, smoothing: null }] as const] : [];
+    return others === 'two-products' ? [[group, { products: 2, smoothing: null }] as const] : [];
   });
 }

@@ -4,6 +4,7 @@ export {
   type CompileOptions,
   type LoraSupport,
   type Precision,
+  type OtherGroups,
   type RowWise,
   type RowWiseGroup,
 } from './compile-decoder.ts';

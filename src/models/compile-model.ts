@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
-import { type RowLevels, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
+import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
 import {
   type CompiledGraph,
@@ -21,13 +21,13 @@ import { kvScales } from './calibration/kv-scales.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
-import { chosenRowWise, rowLevels } from './row-wise/row-wise-groups.ts';
+import { chosenRowWise, type RowKernels, rowKernels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 8;
+export const COMPILER_VERSION = 9;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -44,7 +44,7 @@ interface Manifest {
   readonly baseDigest: Digest;
   readonly precision: Precision;
   /** How projection groups are multiplied row by row in integers; null: none is. */
-  readonly rowWise: { readonly levels: RowLevels; readonly products: Readonly<Record<string, number>> } | null;
+  readonly rowWise: (RowKernels & { readonly products: Readonly<Record<string, number>> }) | null;
   readonly shape: CompiledModel['shape'];
   readonly weightsBytes: number;
   readonly weights: readonly WeightEntry[];
@@ -109,7 +109,7 @@ async function readManifest(path: string): Promise<Manifest | null> {
 
 /** Made by this code, and with the products that the form has on this machine. */
 function isCurrent({ compilerVersion, precision, rowWise }: Manifest, wanted: Precision): boolean {
-  return compilerVersion === COMPILER_VERSION && precision === wanted && (rowWise?.levels ?? null) === levelsOf(wanted);
+  return compilerVersion === COMPILER_VERSION && precision === wanted && isForHere(rowWise, wanted);
 }
 
 function compiledFolder(modelFolder: string, precision: Precision): string {
@@ -167,7 +167,7 @@ async function writeCompiled(
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
     precision,
-    rowWise: rowWise ? { levels: rowWise.levels, products: productsOf(rowWise) } : null,
+    rowWise: rowWise ? { levels: rowWise.levels, others: rowWise.others, products: productsOf(rowWise) } : null,
     shape: {
       layerCount: config.layerCount,
       kvHeadCount: config.kvHeadCount,
@@ -190,15 +190,17 @@ export function blockPrecision(form: Precision): 'fp32' | 'int8' | 'int4' {
 export async function rowWiseOf(model: ModelPackage, form: Precision): Promise<RowWise | undefined> {
   if (form !== 'w8a8') return undefined;
   const calibration = await readCalibration(model.folder, model.record.digest);
-  const levels = rowLevels(thisMachine());
-  if (calibration?.levels !== levels)
+  const kernels = rowKernels(thisMachine());
+  if (calibration?.levels !== kernels.levels)
     throw new Error(`${model.record.id} is not calibrated for this processor, which compiling it at w8a8 needs`);
-  return chosenRowWise(model, calibration, levels);
+  return chosenRowWise(model, calibration, kernels);
 }
 
-/** Levels of a form's products in integers here. Made for other kernels, a form would be slow, or wrong where levels may saturate. */
-function levelsOf(form: Precision): RowLevels | null {
-  return form === 'w8a8' ? rowLevels(thisMachine()) : null;
+/** Made for other kernels, products in integers would be slow, or wrong where levels may saturate. */
+function isForHere(made: RowKernels | null, form: Precision): boolean {
+  if (form !== 'w8a8') return made === null;
+  const here = rowKernels(thisMachine());
+  return made?.levels === here.levels && made.others === here.others;
 }
 
 function productsOf({ groups }: RowWise): Readonly<Record<string, number>> {

@@ -3,7 +3,7 @@ import { readCalibration } from './calibration/calibration.ts';
 import { ensureCompiled } from './compile-model.ts';
 import type { Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
-import { rowLevels } from './row-wise/row-wise-groups.ts';
+import { rowKernels } from './row-wise/row-wise-groups.ts';
 import { type ServingForms, thisMachine } from './serving-forms.ts';
 
 /**
@@ -39,5 +39,5 @@ export async function prepareForms(model: ModelPackage, forms: ServingForms, { c
 /** A cache's scales are the same for all processors, what w8a8 may multiply row by row is not. */
 async function isCalibrated(model: ModelPackage, needsLevels: boolean): Promise<boolean> {
   const calibration = await readCalibration(model.folder, model.record.digest);
-  return calibration !== null && (!needsLevels || calibration.levels === rowLevels(thisMachine()));
+  return calibration !== null && (!needsLevels || calibration.levels === rowKernels(thisMachine()).levels);
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Machine, servingForms } from './serving-forms.ts';
 
 const GIB = 1024 ** 3;
-const WITHOUT_VNNI: Machine = { hasInt8DotProduct: false, memoryBytes: 16 * GIB };
+const WITHOUT_VNNI: Machine = { hasInt8DotProduct: false, hasInt8Tiles: false, memoryBytes: 16 * GIB };
 const WITH_VNNI: Machine = { ...WITHOUT_VNNI, hasInt8DotProduct: true };
 
 describe('servingForms', () => {

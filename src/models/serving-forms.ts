@@ -1,7 +1,7 @@
 // Which compiled forms of a base a server needs: one for calls of few tokens, and sometimes a second one for calls of many. Pure policy.
 import { totalmem } from 'node:os';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
-import { hasInt8DotProduct, processorFlags } from '../core/index.ts';
+import { hasInt8DotProduct, hasInt8Tiles, processorFlags } from '../core/index.ts';
 import type { KvPrecision, Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
 
@@ -22,6 +22,7 @@ export interface ServingForms {
 
 export interface Machine {
   readonly hasInt8DotProduct: boolean;
+  readonly hasInt8Tiles: boolean;
   readonly memoryBytes: number;
 }
 
@@ -31,7 +32,8 @@ const FLOAT32_MEMORY_SHARE = 1 / 8;
 const CALIBRATED_MEMORY_SHARE = 1 / 4;
 
 export function thisMachine(): Machine {
-  return { hasInt8DotProduct: hasInt8DotProduct(processorFlags()), memoryBytes: totalmem() };
+  const flags = processorFlags();
+  return { hasInt8DotProduct: hasInt8DotProduct(flags), hasInt8Tiles: hasInt8Tiles(flags), memoryBytes: totalmem() };
 }
 
 export function servingForms(wanted: WantedForms, float32Bytes: number, machine: Machine): ServingForms {

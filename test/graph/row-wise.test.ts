@@ -19,6 +19,7 @@ function inFeatures(group: string): number {
 const factors = new Map(groups.map((group) => [group, seededValues(inFeatures(group), group).map((value) => 2 ** value)]));
 const rowWise = (products: 1 | 2, levels: RowLevels, smoothing: ReadonlyMap<string, Float32Array>): RowWise => ({
   levels,
+  others: products === 2 ? 'two-products' : 'blocks',
   groups: new Map([...groups, 'head'].map((group) => [group, { products, smoothing: smoothing.get(group) ?? null }])),
 });
 const linears = (form: RowWise): RowWise => ({ ...form, groups: new Map([...form.groups].filter(([group]) => group !== 'head')) });

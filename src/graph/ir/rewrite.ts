@@ -1,5 +1,6 @@
 // Small steps that several passes share.
 import type { Graph, Node, Value } from './graph.ts';
+import { intAttribute } from './attributes.ts';
 import type { WeightRecipe } from './recipe.ts';
 
 /** Hands the uses of a node's outputs to `values` (one an output, `null` where the output is absent or unused) and removes the node. */
@@ -29,6 +30,17 @@ export function input(node: Node, index = 0): Value {
   const value = node.inputs[index];
   if (!value) throw new Error(`${node.name} has no input ${index}`);
   return value;
+}
+
+/** The Split that alone reads a fused projection and has one output a part, in order. */
+export function splitIntoParts(graph: Graph, node: Node): Node | undefined {
+  const split = soleUser(graph, output(node));
+  const last = output(node).shape.length - 1;
+  const { parts = [] } = node.site ?? {};
+  if (split?.op !== 'Split' || ![-1, last].includes(intAttribute(split.attributes, 'axis', 0))) return undefined;
+  const fits =
+    split.outputs.length === parts.length && parts.every(({ outFeatures }, index) => split.outputs[index]?.shape.at(-1) === outFeatures);
+  return fits ? split : undefined;
 }
 
 /** Weight [out, in] of a projection's MatMul; undefined for any other node. */

@@ -14,7 +14,7 @@ const matMul: OpSchema = {
   infer: (context) => [{ type: 'float32', shape: matMulShape(input(context, 0, 'float32').shape, input(context, 1, 'float32').shape) }],
 };
 
-function elementwise(op: 'Add' | 'Div' | 'Mul' | 'Sub'): OpSchema {
+function elementwise(op: 'Add' | 'Div' | 'Max' | 'Mul' | 'Sub'): OpSchema {
   return {
     op,
     domain: '',
@@ -28,7 +28,7 @@ function elementwise(op: 'Add' | 'Div' | 'Mul' | 'Sub'): OpSchema {
   };
 }
 
-function unary(op: 'Abs' | 'Round' | 'Sigmoid'): OpSchema {
+function unary(op: 'Neg' | 'Round' | 'Sigmoid'): OpSchema {
   return { op, domain: '', inputs: ['x'], outputs: ['y'], attributes: {}, infer: (context) => [input(context, 0, 'float32')] };
 }
 
@@ -138,20 +138,22 @@ const reshape: OpSchema = {
   },
 };
 
-/** Its axes are an attribute up to opset 17. */
-const reduceMax: OpSchema = {
-  op: 'ReduceMax',
-  domain: '',
-  inputs: ['data'],
-  outputs: ['largest'],
-  attributes: { axes: required('ints'), keepdims: optional('int') },
-  infer: (context) => {
-    const data = input(context, 0, 'float32');
-    const { axes } = context.attributes;
-    const reduced = axes?.kind === 'ints' ? axes.value.map((axis) => normaliseAxis(axis, data.shape.length)) : [];
-    return [{ type: data.type, shape: reducedShape(data.shape, reduced, intAttribute(context.attributes, 'keepdims', 1) === 1) }];
-  },
-};
+/** Their axes are an attribute up to opset 17. */
+function extreme(op: 'ReduceMax' | 'ReduceMin'): OpSchema {
+  return {
+    op,
+    domain: '',
+    inputs: ['data'],
+    outputs: ['extreme'],
+    attributes: { axes: required('ints'), keepdims: optional('int') },
+    infer: (context) => {
+      const data = input(context, 0, 'float32');
+      const { axes } = context.attributes;
+      const reduced = axes?.kind === 'ints' ? axes.value.map((axis) => normaliseAxis(axis, data.shape.length)) : [];
+      return [{ type: data.type, shape: reducedShape(data.shape, reduced, intAttribute(context.attributes, 'keepdims', 1) === 1) }];
+    },
+  };
+}
 
 const reduceSum: OpSchema = {
   op: 'ReduceSum',
@@ -202,17 +204,19 @@ const simplifiedLayerNormalization: OpSchema = {
 };
 
 export const standardOps: readonly OpSchema[] = [
-  unary('Abs'),
   elementwise('Add'),
   concat,
   elementwise('Div'),
   gather,
   gatherNd,
   matMul,
+  elementwise('Max'),
   elementwise('Mul'),
+  unary('Neg'),
   elementwise('Sub'),
   quantizeLinear,
-  reduceMax,
+  extreme('ReduceMax'),
+  extreme('ReduceMin'),
   reduceSum,
   reshape,
   unary('Round'),

@@ -153,7 +153,7 @@ const expand: OpSchema = {
   },
 };
 
-function unary(op: 'Neg' | 'Log' | 'Sqrt', types: readonly ElementType[] = ['float32']): OpSchema {
+function unary(op: 'Log' | 'Sqrt', types: readonly ElementType[] = ['float32']): OpSchema {
   return { op, domain: '', inputs: ['x'], outputs: ['y'], attributes: {}, infer: (context) => [input(context, 0, ...types)] };
 }
 
@@ -216,7 +216,6 @@ export const trainingOps: readonly OpSchema[] = [
   gemm,
   less,
   unary('Log'),
-  unary('Neg'),
   pad,
   quickGelu,
   reduceLogSumExp,

@@ -4,6 +4,7 @@ import { Graph, type ProjectionSite } from '../ir/graph.ts';
 import { checkpoint, transpose } from '../ir/recipe.ts';
 import { emitterAtEnd } from '../ops/emitter.ts';
 import { printGraph } from '../print.ts';
+import { fuseProjections } from './fuse-projections.ts';
 import { injectLora } from './inject-lora.ts';
 import { runPasses } from './pass.ts';
 
@@ -88,6 +89,46 @@ describe('inject-lora', () => {
         %q/lora/sum: float32[b, t, 5] = Add(%q/lora/gain, %q/lora/concat)
         %y: float32[b, t, 5] = Add(%q/lora/sum, %lora.layers.0.gate_up.bias)
         return %y
+      }"
+    `);
+  });
+
+  it('adapts the parts of a fused projection behind its split, so that nothing is joined to be split again', () => {
+    const graph = new Graph('g');
+    const x = graph.addInput('x', 'float32', ['b', 't', 4]);
+    for (const part of pair.parts) {
+      const weight = graph.initializer(transpose(checkpoint(`w.${part.site}`, [part.outFeatures, 4])));
+      const site = { ...pair, parts: [part] };
+      graph.addOutput(emitterAtEnd(graph, `mlp/${part.site}`).emit('MatMul', [x, weight], {}, { site }), `y.${part.site}`);
+    }
+    const [, report] = runPasses(graph, [fuseProjections, injectLora('full')]);
+    const joined = runPasses(projection(pair), [injectLora('full')]);
+    expect(report?.loraGroups).toEqual(joined[0]?.loraGroups);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[b, t, 4]
+        %lora.layers.0.gate_up.a: float32[b, 4, lora.layers.0.gate_up.rank]
+        %lora.layers.0.gate_up.ranks: int64[2]
+        %lora.layers.0.gate.b: float32[b, lora.layers.0.gate.rank, 2]
+        %lora.layers.0.up.b: float32[b, lora.layers.0.up.rank, 3]
+        %lora.layers.0.gate_up.gain: float32[b, 1, 5]
+        %lora.layers.0.gate_up.bias: float32[b, 1, 5]
+      ) {
+        %mlp/gate_up/MatMul: float32[b, t, 5] = MatMul(%x, @transpose(concat(w.layers.0.gate,w.layers.0.up)))
+        %mlp/gate_up/Split: float32[b, t, 2], %mlp/gate_up/Split_2: float32[b, t, 3] = Split(%mlp/gate_up/MatMul, [2, 3]) {axis=-1}
+        %mlp/gate_up/lora/a: float32[b, t, lora.layers.0.gate_up.rank] = MatMul(%x, %lora.layers.0.gate_up.a)
+        %mlp/gate_up/lora/split.part0: float32[b, t, lora.layers.0.gate.rank], %mlp/gate_up/lora/split.part1: float32[b, t, lora.layers.0.up.rank] = Split(%mlp/gate_up/lora/a, %lora.layers.0.gate_up.ranks) {axis=-1}
+        %mlp/gate_up/lora/b0: float32[b, t, 2] = MatMul(%mlp/gate_up/lora/split.part0, %lora.layers.0.gate.b)
+        %mlp/gate_up/lora/b1: float32[b, t, 3] = MatMul(%mlp/gate_up/lora/split.part1, %lora.layers.0.up.b)
+        %mlp/gate_up/lora/gains.part0: float32[b, 1, 2], %mlp/gate_up/lora/gains.part1: float32[b, 1, 3] = Split(%lora.layers.0.gate_up.gain, [2, 3]) {axis=-1}
+        %mlp/gate_up/lora/biases.part0: float32[b, 1, 2], %mlp/gate_up/lora/biases.part1: float32[b, 1, 3] = Split(%lora.layers.0.gate_up.bias, [2, 3]) {axis=-1}
+        %mlp/gate_up/lora/gain0: float32[b, t, 2] = Mul(%mlp/gate_up/Split, %mlp/gate_up/lora/gains.part0)
+        %mlp/gate_up/lora/sum0: float32[b, t, 2] = Add(%mlp/gate_up/lora/gain0, %mlp/gate_up/lora/b0)
+        %y.layers.0.gate: float32[b, t, 2] = Add(%mlp/gate_up/lora/sum0, %mlp/gate_up/lora/biases.part0)
+        %mlp/gate_up/lora/gain1: float32[b, t, 3] = Mul(%mlp/gate_up/Split_2, %mlp/gate_up/lora/gains.part1)
+        %mlp/gate_up/lora/sum1: float32[b, t, 3] = Add(%mlp/gate_up/lora/gain1, %mlp/gate_up/lora/b1)
+        %y.layers.0.up: float32[b, t, 3] = Add(%mlp/gate_up/lora/sum1, %mlp/gate_up/lora/biases.part1)
+        return %y.layers.0.gate, %y.layers.0.up
       }"
     `);
   });

@@ -2,7 +2,7 @@
 // Knows sites, shapes and names; nothing of which adapters exist.
 import { int } from '../ir/attributes.ts';
 import type { Graph, Node, ProjectionSite, Value } from '../ir/graph.ts';
-import { input, output } from '../ir/rewrite.ts';
+import { input, output, splitIntoParts } from '../ir/rewrite.ts';
 import type { Dim } from '../ir/tensor-type.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
@@ -36,15 +36,12 @@ export function injectLora(profile: LoraProfile): Pass {
 }
 
 function inject(graph: Graph, node: Node, site: ProjectionSite, profile: LoraProfile): LoraGroup {
-  const base = output(node);
-  const users = [...graph.uses(base)];
-  const emitter = emitterAfter(graph, node, `${scopeOf(node)}/lora`);
   const inputs = addInputs(graph, node, site, profile);
-  const side = sidePath(emitter, node, site, inputs);
-  const scaled = inputs.gain ? emitter.emit('Mul', [base, inputs.gain], {}, { name: 'gain' }) : base;
-  const sum = emitter.emit('Add', [scaled, side], {}, { name: 'sum' });
-  const result = inputs.bias ? emitter.emit('Add', [sum, inputs.bias], {}, { name: 'bias' }) : sum;
-  graph.replaceUses(base, result, users);
+  const split = splitIntoParts(graph, node);
+  const emitter = emitterAfter(graph, split ?? node, `${scopeOf(node)}/lora`);
+  const sides = sidePaths(emitter, node, site, inputs);
+  if (split) adaptParts(emitter, split, sides, inputs);
+  else adapt(emitter, output(node), { ...inputs, side: joined(emitter, sides) });
   return {
     id: groupId(site),
     kind: site.kind,
@@ -87,10 +84,34 @@ function addInputs(graph: Graph, node: Node, site: ProjectionSite, profile: Lora
   };
 }
 
-/** concat_i(split(x A)_i B_i), [batch, seq, out]; the embedding's x A is its input already. */
-function sidePath(emitter: Emitter, node: Node, site: ProjectionSite, { a, ranks, b }: SideInputs): Value {
+/** What an adapter does to a base's output, or to one part of it; `suffix` tells apart the nodes of parts. */
+interface Adaptation extends Pick<SideInputs, 'gain' | 'bias'> {
+  readonly side: Value;
+  readonly suffix?: string;
+}
+
+function adapt(emitter: Emitter, base: Value, { side, gain, bias, suffix = '' }: Adaptation): void {
+  const { graph } = emitter;
+  const users = [...graph.uses(base)];
+  const scaled = gain ? emitter.emit('Mul', [base, gain], {}, { name: `gain${suffix}` }) : base;
+  const sum = emitter.emit('Add', [scaled, side], {}, { name: `sum${suffix}` });
+  graph.replaceUses(base, bias ? emitter.emit('Add', [sum, bias], {}, { name: `bias${suffix}` }) : sum, users);
+}
+
+/** Where the base's output is split anyway, its parts are adapted behind that: nothing is joined to be split again. */
+function adaptParts(emitter: Emitter, split: Node, sides: readonly Value[], { gain, bias }: SideInputs): void {
+  const parts = (whole: Value | null, name: string): readonly Value[] =>
+    whole ? emitter.emitAll('Split', [whole, input(split, 1)], split.attributes, { name, wanted: sides.map(() => true) }) : [];
+  const gains = parts(gain, 'gains');
+  const biases = parts(bias, 'biases');
+  for (const [index, side] of sides.entries())
+    adapt(emitter, output(split, index), { side, gain: gains[index] ?? null, bias: biases[index] ?? null, suffix: String(index) });
+}
+
+/** split(x A)_i B_i, [batch, seq, out of the part]; the embedding's x A is its input already. */
+function sidePaths(emitter: Emitter, node: Node, site: ProjectionSite, { a, ranks, b }: SideInputs): readonly Value[] {
   const down = site.kind === 'embedding' ? a : emitter.emit('MatMul', [input(node), a], {}, { name: 'a' });
-  if (!ranks) return up(emitter, down, b[0], 'b');
+  if (!ranks) return [up(emitter, down, b[0], 'b')];
   const head = down.shape.slice(0, -1);
   const downs = emitter.emitAll(
     'Split',
@@ -98,8 +119,12 @@ function sidePath(emitter: Emitter, node: Node, site: ProjectionSite, { a, ranks
     { axis: int(-1) },
     { name: 'split', wanted: site.parts.map(() => true), shapes: site.parts.map((part) => [...head, rankDim(part.site)]) },
   );
-  const ups = downs.map((part, index) => up(emitter, part, b[index], `b${index}`));
-  return emitter.emit('Concat', ups, { axis: int(-1) }, { name: 'concat' });
+  return downs.map((part, index) => up(emitter, part, b[index], `b${index}`));
+}
+
+function joined(emitter: Emitter, sides: readonly Value[]): Value {
+  const [first, ...others] = sides;
+  return first && others.length === 0 ? first : emitter.emit('Concat', sides, { axis: int(-1) }, { name: 'concat' });
 }
 
 function up(emitter: Emitter, down: Value, b: Value | undefined, name: string): Value {

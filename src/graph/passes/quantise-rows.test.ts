@@ -4,6 +4,7 @@ import { checkpoint, transpose } from '../ir/recipe.ts';
 import { emitterAtEnd } from '../ops/emitter.ts';
 import { printGraph } from '../print.ts';
 import { storedWeights } from '../serde.ts';
+import { fuseProjections } from './fuse-projections.ts';
 import { runPasses } from './pass.ts';
 import { quantiseRows } from './quantise-rows.ts';
 import { tryRows } from './try-rows.ts';
@@ -29,8 +30,10 @@ describe('quantise-rows', () => {
         %x.one: float32[b, t, 4]
         %x.two: float32[b, t, 4]
       ) {
-        %one/Abs: float32[b, t, 4] = Abs(%x.one)
-        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[2], keepdims=1}
+        %one/lowest: float32[b, t, 1] = ReduceMin(%x.one) {axes=[2], keepdims=1}
+        %one/highest: float32[b, t, 1] = ReduceMax(%x.one) {axes=[2], keepdims=1}
+        %one/Neg: float32[b, t, 1] = Neg(%one/lowest)
+        %one/largest: float32[b, t, 1] = Max(%one/highest, %one/Neg)
         %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
         %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
         %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
@@ -55,19 +58,55 @@ describe('quantise-rows', () => {
       "graph g(
         %x.one: float32[b, t, 4]
       ) {
-        %one/Abs: float32[b, t, 4] = Abs(%x.one)
-        %one/largest: float32[b, t, 1] = ReduceMax(%one/Abs) {axes=[2], keepdims=1}
+        %one/lowest: float32[b, t, 1] = ReduceMin(%x.one) {axes=[2], keepdims=1}
+        %one/highest: float32[b, t, 1] = ReduceMax(%x.one) {axes=[2], keepdims=1}
+        %one/Neg: float32[b, t, 1] = Neg(%one/lowest)
+        %one/largest: float32[b, t, 1] = Max(%one/highest, %one/Neg)
         %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
         %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
         %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
-        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.full.data(w.one), [1], @w8.full.scales(w.one), [128], @w8.full.zeros(w.one))
         %one/Round: float32[b, t, 4] = Round(%one/Div)
         %one/rest: float32[b, t, 4] = Sub(%one/Div, %one/Round)
         %one/fine_levels: uint8[b, t, 4] = QuantizeLinear(%one/rest, [0.003937007859349251], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.full.data(w.one), [1], @w8.full.scales(w.one), [128], @w8.full.zeros(w.one))
         %one/fine_product: float32[b, t, 2] = MatMulIntegerToFloat(%one/fine_levels, @w8.full.data(w.one), [0.003937007859349251], @w8.full.scales(w.one), [128], @w8.full.zeros(w.one))
         %one/Add: float32[b, t, 2] = Add(%one/product, %one/fine_product)
         %y.one: float32[b, t, 2] = Mul(%one/Add, %one/scale)
         return %y.one
+      }"
+    `);
+  });
+});
+
+describe('quantise-rows after fuse-projections', () => {
+  it('makes one product a part over the same levels, and drops the split', () => {
+    const graph = new Graph('g');
+    const x = graph.addInput('x', 'float32', ['b', 't', 4]);
+    for (const [name, outFeatures] of [
+      ['gate', 2],
+      ['up', 3],
+    ] as const) {
+      const site = { kind: 'linear', group: 'gate_up', parts: [{ site: name, outFeatures }] } as const;
+      const weight = graph.initializer(transpose(checkpoint(`w.${name}`, [outFeatures, 4])));
+      graph.addOutput(emitterAtEnd(graph, `mlp/${name}`).emit('MatMul', [x, weight], {}, { site }), `y.${name}`);
+    }
+    runPasses(graph, [fuseProjections, quantiseRows(new Map([['gate_up', 1]]), 'paired')]);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[b, t, 4]
+      ) {
+        %mlp/gate_up/lowest: float32[b, t, 1] = ReduceMin(%x) {axes=[2], keepdims=1}
+        %mlp/gate_up/highest: float32[b, t, 1] = ReduceMax(%x) {axes=[2], keepdims=1}
+        %mlp/gate_up/Neg: float32[b, t, 1] = Neg(%mlp/gate_up/lowest)
+        %mlp/gate_up/largest: float32[b, t, 1] = Max(%mlp/gate_up/highest, %mlp/gate_up/Neg)
+        %mlp/gate_up/scale: float32[b, t, 1] = Mul(%mlp/gate_up/largest, [0.007874015718698502])
+        %mlp/gate_up/Div: float32[b, t, 4] = Div(%x, %mlp/gate_up/scale)
+        %mlp/gate_up/levels: uint8[b, t, 4] = QuantizeLinear(%mlp/gate_up/Div, [1], [128])
+        %mlp/gate_up/part0/product: float32[b, t, 2] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),0,2)), [1], @w8.paired.scales(rows(concat(w.gate,w.up),0,2)), [128])
+        %y.gate: float32[b, t, 2] = Mul(%mlp/gate_up/part0/product, %mlp/gate_up/scale)
+        %mlp/gate_up/part1/product: float32[b, t, 3] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),2,3)), [1], @w8.paired.scales(rows(concat(w.gate,w.up),2,3)), [128])
+        %y.up: float32[b, t, 3] = Mul(%mlp/gate_up/part1/product, %mlp/gate_up/scale)
+        return %y.gate, %y.up
       }"
     `);
   });

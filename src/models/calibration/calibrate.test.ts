@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { fixturePath } from '../../../test/support/repository.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { type Calibrator, ensureCompiled, importModel, openCompiled, openModelPackage, prepareForms, readCalibration } from '../index.ts';
-import { rowLevels, triedGroups } from '../row-wise/row-wise-groups.ts';
+import { rowKernels, triedGroups } from '../row-wise/row-wise-groups.ts';
 import { thisMachine } from '../serving-forms.ts';
 import { calibrate } from './index.ts';
 
@@ -75,11 +75,11 @@ describe('prepareForms', () => {
 
   it('calibrates again where the products that were tried are those of another kind of processor', async () => {
     const model = await importTiny('moved');
-    const others = rowLevels(thisMachine()) === 'full' ? 'paired' : 'full';
+    const others = rowKernels(thisMachine()).levels === 'full' ? 'paired' : 'full';
     await calibrate(model, { threadCount: 1, levels: others });
     await expect(ensureCompiled(model, 'w8a8')).rejects.toThrow('not calibrated for this processor');
     await prepareForms(model, { decode: 'int8', second: 'w8a8', kv: 'fp32' }, { calibrate: calibrateHere });
-    expect((await readCalibration(model.folder, model.record.digest))?.levels).toBe(rowLevels(thisMachine()));
+    expect((await readCalibration(model.folder, model.record.digest))?.levels).toBe(rowKernels(thisMachine()).levels);
     // A cache's scales are the same for all processors.
     await calibrate(model, { threadCount: 1, levels: others });
     await prepareForms(model, forms, { calibrate: () => Promise.reject(new Error('not wanted')) });

@@ -22,7 +22,7 @@ import { createEnvironment, createSession, mapWeights, type OrtEnvironment, type
 import { openCompiled, writeWeights } from '../compile-model.ts';
 import type { ModelPackage } from '../model-package.ts';
 import { thisMachine } from '../serving-forms.ts';
-import { rowLevels, smoothing, triedGroups } from '../row-wise/row-wise-groups.ts';
+import { rowKernels, smoothing, triedGroups } from '../row-wise/row-wise-groups.ts';
 import { type Calibration, writeCalibration } from './calibration.ts';
 import { calibrationWindows } from './calibration-windows.ts';
 import { ObservedDecoder } from './observed-decoder.ts';
@@ -51,7 +51,7 @@ export async function calibrate(model: ModelPackage, options: CalibrateOptions):
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   try {
-    const { threadCount, libraryPath, onProgress, levels = rowLevels(thisMachine()) } = options;
+    const { threadCount, libraryPath, onProgress, levels = rowKernels(thisMachine()).levels } = options;
     const groups = triedGroups(model.config, levels);
     using environment = createEnvironment({ threadCount, allowSpinning: false, ...(libraryPath !== undefined && { libraryPath }) });
     const windows = calibrationWindows(model);

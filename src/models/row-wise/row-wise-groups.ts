@@ -1,5 +1,5 @@
 // The projection groups of a base that could be row-wise, with how their inputs are smoothed: from the weights and the calibration.
-import { compileDecoder, hasEvenInputs, HEAD_SITE, type RowWise, type RowWiseGroup } from '../../architectures/index.ts';
+import { compileDecoder, hasEvenInputs, HEAD_SITE, type OtherGroups, type RowWise, type RowWiseGroup } from '../../architectures/index.ts';
 import { recipeShape, type RowLevels, type WeightRecipe } from '../../graph/index.ts';
 import type { Calibration } from '../calibration/calibration.ts';
 import type { Checkpoint } from '../checkpoint.ts';
@@ -10,8 +10,8 @@ import { chooseGroups } from './choose-groups.ts';
 import { smoothingFactors } from './smoothing-factors.ts';
 
 /**
- * Bounds of the divergences' sum, in nats. Paired: the other groups stay block-wise int8, which has 0.0028 by itself, and an int8 cache adds
- * 0.001. Full: the others have two products, with 0.0029 in all.
+ * Bounds of the divergences' sum, in nats. The other groups are block-wise or have two products, both with 0.0028 in all, and an int8 cache adds
+ * 0.001. With full levels the form stands beside int8 by default and must be as exact.
  */
 const LARGEST_DIVERGENCE = { paired: 0.004, full: 0.002 } as const satisfies Record<RowLevels, number>;
 
@@ -24,9 +24,14 @@ export function triedGroups(config: ModelPackage['config'], levels: RowLevels): 
   return weights.filter(([, weight]) => levels === 'paired' || hasEvenInputs(weight)).map(([group]) => group);
 }
 
-/** Of weights for products in integers on a machine. */
-export function rowLevels({ hasInt8DotProduct }: Pick<Machine, 'hasInt8DotProduct'>): RowLevels {
-  return hasInt8DotProduct ? 'full' : 'paired';
+/** How a machine multiplies in integers. */
+export interface RowKernels {
+  readonly levels: RowLevels;
+  readonly others: OtherGroups;
+}
+
+export function rowKernels({ hasInt8DotProduct, hasInt8Tiles }: Pick<Machine, 'hasInt8DotProduct' | 'hasInt8Tiles'>): RowKernels {
+  return { levels: hasInt8DotProduct ? 'full' : 'paired', others: hasInt8Tiles ? 'two-products' : 'blocks' };
 }
 
 /** Weights [outFeatures, inFeatures] of the fused linears, by group. */
@@ -59,7 +64,7 @@ export async function smoothing(
 }
 
 /** The row-wise groups of this base's w8a8 form: those that bear 8 bits of x have one product, the others two, or stay in blocks. */
-export async function chosenRowWise(model: ModelPackage, { inputMax, divergences }: Calibration, levels: RowLevels): Promise<RowWise> {
+export async function chosenRowWise(model: ModelPackage, { inputMax, divergences }: Calibration, kernels: RowKernels): Promise<RowWise> {
   const { config } = model;
   const trials = [...groupWeights(config)].map(([group, weight]) => ({
     group,
@@ -67,9 +72,9 @@ export async function chosenRowWise(model: ModelPackage, { inputMax, divergences
     weightCount: recipeShape(weight).reduce((product, size) => product * size, 1),
   }));
   await using checkpoint = await model.openCheckpoint();
-  const smoothed = await smoothing(config, checkpoint, inputMax, chooseGroups(trials, LARGEST_DIVERGENCE[levels]));
+  const smoothed = await smoothing(config, checkpoint, inputMax, chooseGroups(trials, LARGEST_DIVERGENCE[kernels.levels]));
   const groups = new Map<string, RowWiseGroup>([...smoothed].map(([group, factors]) => [group, { products: 1, smoothing: factors }]));
-  const others = levels === 'full' ? [...trials.map(({ group }) => group), HEAD_SITE].filter((group) => !groups.has(group)) : [];
-  for (const group of others) groups.set(group, { products: 2, smoothing: null });
-  return { levels, groups };
+  const left = [...trials.map(({ group }) => group), HEAD_SITE].filter((group) => !groups.has(group));
+  if (kernels.others === 'two-products') for (const group of left) groups.set(group, { products: 2, smoothing: null });
+  return { ...kernels, groups };
 }
