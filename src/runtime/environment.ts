@@ -1,4 +1,4 @@
-// One ONNX Runtime environment of a process: its library, one thread pool that all sessions share, and CPU memory info.
+// One ONNX Runtime environment of a process: its library, what all its sessions share (one thread pool, packed weights), and CPU memory info.
 import { NativeHandle } from './handles.ts';
 import { loadLibrary, type OrtLibrary } from './library.ts';
 
@@ -24,13 +24,16 @@ export interface OrtEnvironment extends Disposable {
   readonly handle: NativeHandle;
   readonly memoryInfo: NativeHandle;
   readonly runOptions: NativeHandle;
+  /** Packed copies of weights, found by what they hold: the same weight in two forms of a base is packed once. */
+  readonly packedWeights: NativeHandle;
   dispose(): void;
 }
 
 export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
   const library = loadLibrary(options.libraryPath);
-  const release = (name: 'ReleaseEnv' | 'ReleaseMemoryInfo' | 'ReleaseRunOptions') => (pointer: unknown) =>
-    void library.call(name, pointer);
+  const release =
+    (name: 'ReleaseEnv' | 'ReleaseMemoryInfo' | 'ReleaseRunOptions' | 'ReleasePrepackedWeightsContainer') => (pointer: unknown) =>
+      void library.call(name, pointer);
   using threading = new NativeHandle('threading options', library.create('CreateThreadingOptions'), (pointer) =>
     library.call('ReleaseThreadingOptions', pointer),
   );
@@ -45,10 +48,16 @@ export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
     release('ReleaseMemoryInfo'),
   );
   const runOptions = new NativeHandle('run options', library.create('CreateRunOptions'), release('ReleaseRunOptions'));
+  const packedWeights = new NativeHandle(
+    'packed weights',
+    library.create('CreatePrepackedWeightsContainer'),
+    release('ReleasePrepackedWeightsContainer'),
+  );
   const dispose = (): void => {
+    packedWeights.dispose();
     runOptions.dispose();
     memoryInfo.dispose();
     handle.dispose();
   };
-  return { library, handle, memoryInfo, runOptions, dispose, [Symbol.dispose]: dispose };
+  return { library, handle, memoryInfo, runOptions, packedWeights, dispose, [Symbol.dispose]: dispose };
 }

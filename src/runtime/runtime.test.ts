@@ -120,7 +120,7 @@ describe('an environment', () => {
   it('leaves nothing behind when it is disposed', () => {
     const before = liveHandleCount();
     const other = createEnvironment({ threadCount: 1, allowSpinning: false });
-    expect(liveHandleCount()).toBe(before + 3);
+    expect(liveHandleCount()).toBe(before + 4);
     other.dispose();
     expect(liveHandleCount()).toBe(before);
   });

@@ -51,7 +51,11 @@ function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
   };
 }
 
-function requestOf({ handle }: OrtEnvironment, path: string, { weights, config, profilePrefix }: SessionOptions): NativeSessionRequest {
+function requestOf(
+  { handle, packedWeights }: OrtEnvironment,
+  path: string,
+  { weights, config, profilePrefix }: SessionOptions,
+): NativeSessionRequest {
   const values = weights?.names.map((name): readonly [string, unknown] => {
     const tensor = weights.shared.tensors.get(name);
     if (!tensor) throw new Error(`the weights file has no ${name}`);
@@ -62,7 +66,7 @@ function requestOf({ handle }: OrtEnvironment, path: string, { weights, config, 
     path,
     config: config ?? {},
     profilePrefix: profilePrefix ?? null,
-    shared: weights && values ? { values, container: weights.shared.container.pointer } : null,
+    shared: weights && values ? { values, container: packedWeights.pointer } : null,
   };
 }
 

@@ -1,6 +1,5 @@
-// The weights of one base model, mapped once and shared by every session over it, packed copies included.
+// The weights of one compiled form, mapped once and shared by every session over it.
 import type { OrtEnvironment } from './environment.ts';
-import { NativeHandle } from './handles.ts';
 import { HostMemory } from './memory.ts';
 import { createTensor, ELEMENT_BYTES, type ElementType, type Tensor } from './tensor.ts';
 
@@ -17,7 +16,6 @@ export interface SharedWeights extends Disposable {
   /** More weights of the file, or the same in other shapes; a name that is known stays what it is. @throws Error as mapWeights. */
   add(entries: readonly WeightEntry[]): void;
   readonly tensors: ReadonlyMap<string, Tensor>;
-  readonly container: NativeHandle;
   /** Lets go of the mapped pages: sessions have packed copies of most weights, and what they still read comes back by itself. */
   releasePages(): void;
   dispose(): void;
@@ -27,7 +25,6 @@ export interface SharedWeights extends Disposable {
 export function mapWeights(environment: OrtEnvironment, path: string, entries: readonly WeightEntry[]): SharedWeights {
   const memory = HostMemory.ofFile(path);
   const tensors = new Map<string, Tensor>();
-  const { library } = environment;
   const add = (added: readonly WeightEntry[]): void => {
     for (const entry of added) {
       if (tensors.has(entry.name)) continue;
@@ -39,15 +36,11 @@ export function mapWeights(environment: OrtEnvironment, path: string, entries: r
     }
   };
   add(entries);
-  const container = new NativeHandle('prepacked weights', library.create('CreatePrepackedWeightsContainer'), (pointer) =>
-    library.call('ReleasePrepackedWeightsContainer', pointer),
-  );
   const dispose = (): void => {
     for (const tensor of tensors.values()) tensor.dispose();
-    container.dispose();
     memory.dispose();
   };
-  return { add, tensors, container, releasePages: () => memory.discard(0, memory.buffer.byteLength), dispose, [Symbol.dispose]: dispose };
+  return { add, tensors, releasePages: () => memory.discard(0, memory.buffer.byteLength), dispose, [Symbol.dispose]: dispose };
 }
 
 function entryBytes({ shape, type }: WeightEntry): number {

@@ -6,6 +6,7 @@ import { benchLongPrompt } from './load/long-prompt.ts';
 import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
+import { benchDecode } from './speed/decode.ts';
 import { benchSpeed } from './speed/speed.ts';
 import { benchBeside } from './train/beside.ts';
 import { benchTrain } from './train/train.ts';
@@ -14,6 +15,7 @@ import { benchTrain } from './train/train.ts';
 const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>>> = {
   quality: benchQuality,
   speed: benchSpeed,
+  decode: benchDecode,
   train: benchTrain,
   beside: benchBeside,
   load: benchLoad,
@@ -21,6 +23,9 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   'long-prompt': benchLongPrompt,
   merged: benchMerged,
 };
+
+/** `speed` measures the same, and more. */
+const ONLY_WHEN_NAMED = new Set(['decode']);
 
 const OPTIONS = {
   rounds: { type: 'string', default: '3' },
@@ -32,9 +37,10 @@ const OPTIONS = {
 
 const HELP = `npm run bench [part…] [-- options]
 
-Parts (all of them when none is named):
+Parts (all of them but decode when none is named):
   quality      mean KL divergence of each precision from fp32, against its bound
   speed        tokens/s of decode, prefill and mixes of adapters, ours and peers in turns; memory; share of the machine's limits
+  decode       the short of it: the default form against node-llama-cpp at 1, 4, 8 and 16 rows and in prefill, and 16 adapters against none
   train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
   beside       what a training job does to the rows that decode beside it
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
@@ -42,7 +48,7 @@ Parts (all of them when none is named):
   long-prompt  what a long prompt does to the rows that decode beside it
   merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
-Options of speed:
+Options of speed (decode takes --rounds only):
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})
   --rows LIST          sizes of the decode batch (${OPTIONS.rows.default})
   --precisions LIST    of ours: fp32, int8, int4, w8a8 (${OPTIONS.precisions.default})
@@ -67,7 +73,7 @@ async function main(): Promise<void> {
     withPeers: values.peers,
   };
   for (const [name, part] of Object.entries(PARTS)) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    if (positionals.length > 0 ? !positionals.includes(name) : ONLY_WHEN_NAMED.has(name)) continue;
     if (!(await part(options))) process.exitCode = 1;
   }
 }

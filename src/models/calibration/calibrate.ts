@@ -51,19 +51,18 @@ export async function calibrate(model: ModelPackage, options: CalibrateOptions):
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   try {
-    const { threadCount, libraryPath, onProgress, levels = rowKernels(thisMachine()).levels } = options;
+    const { onProgress, levels = rowKernels(thisMachine()).levels } = options;
     const groups = triedGroups(model.config, levels);
-    using environment = createEnvironment({ threadCount, allowSpinning: false, ...(libraryPath !== undefined && { libraryPath }) });
     const windows = calibrationWindows(model);
     const texts = windows.filter(({ length }) => length >= TRIAL_TOKENS).slice(0, TRIAL_ROWS);
     const readCount = windows.reduce((sum, window) => sum + window.length, 0);
     const trialTokens = TRIAL_ROWS * TRIAL_TOKENS;
     const total = readCount + groups.length * trialTokens;
     const observed = await writeObservedGraph(model, work);
-    const maxima = await observe(environment, model, observed, windows, (done) => onProgress?.(done, total));
+    const maxima = await observe(options, model, observed, windows, (done) => onProgress?.(done, total));
     const trials = await writeTrialGraph(model, work, maxima.inputMax, { groups, levels });
     const report = (tried: number) => onProgress?.(readCount + tried * trialTokens, total);
-    const divergences = await tryGroups(environment, model, trials, texts, report);
+    const divergences = await tryGroups(options, model, trials, texts, report);
     const calibration = { ...maxima, levels, divergences };
     await writeCalibration(model.folder, model.record.digest, calibration);
     return calibration;
@@ -113,13 +112,19 @@ async function writeTrialGraph(
   return { graph, path, weightsPath, weights: entries };
 }
 
+/** An environment keeps packed weights: each stage has one of its own, so that it does not hold the other's. */
+function openEnvironment({ threadCount, libraryPath }: CalibrateOptions): OrtEnvironment {
+  return createEnvironment({ threadCount, allowSpinning: false, ...(libraryPath !== undefined && { libraryPath }) });
+}
+
 async function observe(
-  environment: OrtEnvironment,
+  options: CalibrateOptions,
   { config }: ModelPackage,
   { graph, ...files }: CalibrationGraph,
   windows: readonly (readonly number[])[],
   onRead: (tokenCount: number) => void,
 ): Promise<ObservedDecoder['maxima']> {
+  using environment = openEnvironment(options);
   using weights = mapWeights(environment, files.weightsPath, files.weights);
   const names = storedWeights(graph).map(({ name }) => name);
   using session = createSession(environment, files.path, { weights: { shared: weights, names } });
@@ -140,12 +145,13 @@ async function observe(
 }
 
 async function tryGroups(
-  environment: OrtEnvironment,
+  options: CalibrateOptions,
   { config }: ModelPackage,
   { graph, ...files }: CalibrationGraph,
   windows: readonly (readonly number[])[],
   onProgress: (tried: number) => void,
 ): Promise<Calibration['divergences']> {
+  using environment = openEnvironment(options);
   using weights = mapWeights(environment, files.weightsPath, files.weights);
   const names = storedWeights(graph).map(({ name }) => name);
   using session = createSession(environment, files.path, { weights: { shared: weights, names } });

@@ -46,7 +46,7 @@ export function makeWorkloads(tokenIds: readonly number[], rowCounts: readonly n
   const plain = [...new Set([...rowCounts, MIXED_ROWS])].toSorted((a, b) => a - b);
   return [
     ...PREFILLS.map(({ tokens, repeats }): NamedWorkload => ({
-      name: `prefill ${tokens} tokens`,
+      name: prefillName(tokens),
       workload: { kind: 'prefill', prompt: tokenIds.slice(0, tokens), repeats },
       base: null,
     })),
@@ -64,6 +64,10 @@ export function decodeName(rows: number): string {
   return `decode ${rows} ${rows === 1 ? 'row' : 'rows'}`;
 }
 
-function mixName({ count, rank }: AdapterMix): string {
+export function prefillName(tokens: number): string {
+  return `prefill ${tokens} tokens`;
+}
+
+export function mixName({ count, rank }: AdapterMix): string {
   return `${MIXED_ROWS} rows, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
 }
