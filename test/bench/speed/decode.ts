@@ -6,7 +6,7 @@ import { pairedRatio, type Summary } from '../report/statistics.ts';
 import { writeReport } from '../report/write.ts';
 import { startSides } from '../sides/sides.ts';
 import { openSubject, sourceFile, subjectTokenIds } from '../subject.ts';
-import { measureRounds } from './samples.ts';
+import { measureRounds, type Samples } from './samples.ts';
 import { decodeName, makeWorkloads, mixName, prefillName, textTokens } from './workloads.ts';
 
 const ROW_COUNTS = [1, 4, 8, 16];
@@ -30,9 +30,12 @@ export async function benchDecode({ rounds }: BenchOptions): Promise<boolean> {
   const sides = await startSides(options, ['int8'], false);
   const [ours, peer] = sides;
   if (!ours || !peer) throw new Error('both sides were expected');
-  const samples = await measureRounds(sides, workloads, rounds).finally(async () => {
+  let samples: Samples;
+  try {
+    samples = await measureRounds(sides, workloads, rounds);
+  } finally {
     for (const side of sides) await side.stop();
-  });
+  }
   const speeds = (side: string, workload: string): readonly number[] => samples.cell(side, workload).tokensPerSecond;
   const checks = [
     ...[...BOUNDS].map(([workload, bound]) => ({
