@@ -3,8 +3,8 @@ export {
   type CompiledDecoder,
   type CompileOptions,
   type LoraSupport,
-  type Precision,
   type OtherGroups,
+  type Precision,
   type RowWise,
   type RowWiseGroup,
 } from './compile-decoder.ts';

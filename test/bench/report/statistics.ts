@@ -18,6 +18,11 @@ export function summarise(values: readonly number[]): Summary {
   };
 }
 
+/** Median and range, to so many digits after the point. */
+export function shown({ median, smallest, largest }: Summary, digits: number): string {
+  return `${median.toFixed(digits)} (${smallest.toFixed(digits)}–${largest.toFixed(digits)})`;
+}
+
 /** Median of the ratios of what was measured in the same round: drifts of the machine's speed cancel out. */
 export function pairedRatio(numerators: readonly number[], denominators: readonly number[]): Summary {
   return summarise(numerators.map((value, round) => value / (denominators[round] ?? NaN)));

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { BenchOptions } from '../options.ts';
 import { CHECK_HEADER, checkRow } from '../report/check.ts';
-import { pairedRatio, type Summary } from '../report/statistics.ts';
+import { pairedRatio, shown } from '../report/statistics.ts';
 import { writeReport } from '../report/write.ts';
 import { startSides } from '../sides/sides.ts';
 import { openSubject, sourceFile, subjectTokenIds } from '../subject.ts';
@@ -53,13 +53,9 @@ export async function benchDecode({ rounds }: BenchOptions): Promise<boolean> {
     part: 'decode',
     header: CHECK_HEADER,
     rows: checks.map(({ name, ratio, bound, holds }) =>
-      bound === null ? [name, shown(ratio), '', ''] : checkRow({ name, value: shown(ratio), bound: `${bound}`, holds }),
+      bound === null ? [name, shown(ratio, 2), '', ''] : checkRow({ name, value: shown(ratio, 2), bound: `${bound}`, holds }),
     ),
     measurements: { rounds, unit: 'tokens/s', samples: samples.record(), checks },
   });
   return checks.every(({ holds }) => holds);
-}
-
-function shown({ median, smallest, largest }: Summary): string {
-  return `${median.toFixed(2)} (${smallest.toFixed(2)}–${largest.toFixed(2)})`;
 }

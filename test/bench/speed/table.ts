@@ -1,5 +1,5 @@
 // The table of speeds: a line a workload, a column a side, then ours against the best peer and against the machine. Pure.
-import { pairedRatio, summarise, type Summary } from '../report/statistics.ts';
+import { pairedRatio, shown, summarise } from '../report/statistics.ts';
 import type { Side } from '../sides/sides.ts';
 import type { Samples } from './samples.ts';
 import type { NamedWorkload } from './workloads.ts';
@@ -74,8 +74,4 @@ function comparison({ sides, samples }: TableInput, ours: string, { name, base }
 function limitShare({ samples, shareOfLimit }: TableInput, ours: string, workload: NamedWorkload): string {
   const { median } = summarise(samples.cell(ours, workload.name).tokensPerSecond);
   return `${(shareOfLimit(ours, workload, median) * 100).toFixed(0)} %`;
-}
-
-function shown({ median, smallest, largest }: Summary, digits: number): string {
-  return `${median.toFixed(digits)} (${smallest.toFixed(digits)}–${largest.toFixed(digits)})`;
 }
