@@ -14,7 +14,7 @@ import {
   quantiseRows,
   recipeTensors,
   type RowLevels,
-  type RowProducts,
+  type RowProduct,
   runPasses,
   smoothInputs,
 } from '../graph/index.ts';
@@ -38,8 +38,7 @@ export interface RowWise {
   readonly groups: ReadonlyMap<string, RowWiseGroup>;
 }
 
-export interface RowWiseGroup {
-  readonly products: RowProducts;
+export interface RowWiseGroup extends RowProduct {
   /** How much every channel of the input is smoothed where a norm makes it, [inFeatures]; null: not. */
   readonly smoothing: Float32Array | null;
 }
@@ -97,7 +96,7 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
     fuseSkipNorms,
     ...(lora === 'none' ? [] : [injectLora(lora)]),
     smoothInputs(new Map(smoothing)),
-    ...(rowWise ? [quantiseRows(new Map(groups.map(([group, { products }]) => [group, products])), rowWise.levels)] : []),
+    ...(rowWise ? [quantiseRows(new Map(groups), rowWise.levels)] : []),
     ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8BlockSize, changed)]),
     ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
@@ -107,6 +106,6 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
 function rowWiseGroups({ others, groups }: RowWise, changed: ReadonlySet<string>): readonly (readonly [string, RowWiseGroup])[] {
   return [...groups].flatMap(([group, how]) => {
     if (!changed.has(group)) return [[group, how] as const];
-    return others === 'two-products' ? [[group, { products: 2, smoothing: null }] as const] : [];
+    return others === 'two-products' ? [[group, { products: 2, rotation: null, range: null, smoothing: null }] as const] : [];
   });
 }

@@ -8,7 +8,7 @@ export {
   type RowWise,
   type RowWiseGroup,
 } from './compile-decoder.ts';
-export { hasEvenInputs, int8BlockSize } from './even-inputs.ts';
+export { hasCommonRange, int8BlockSize, rotationBlock } from './even-inputs.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
@@ -16,4 +16,4 @@ export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';
 export { llamaConfigFromHuggingFace } from './llama/from-hugging-face.ts';
 export { llamaConfigToHuggingFace } from './llama/to-hugging-face.ts';
-export { type AdapterSite, HEAD_SITE, llamaSites } from './llama/sites.ts';
+export { type AdapterSite, llamaSites } from './llama/sites.ts';

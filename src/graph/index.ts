@@ -11,6 +11,7 @@ export {
   valueBytes,
 } from './autodiff/index.ts';
 export { type Attribute, type Attributes, float, int, ints } from './ir/attributes.ts';
+export { rotateBlocks } from './ir/hadamard.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
 export {
   type BlockSize,
@@ -24,6 +25,7 @@ export {
   recipeTensors,
   type RowLevels,
   type RowPart,
+  SMALLEST_BLOCK,
   someRows,
   transpose,
   type WeightRecipe,
@@ -44,10 +46,10 @@ export { packAttention } from './passes/pack-attention.ts';
 export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
 export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
-export { quantiseRows, type RowProducts } from './passes/quantise-rows.ts';
+export { quantiseRows, type RowProduct, type RowProducts } from './passes/quantise-rows.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';
 export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
 export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';
-export { tryRows } from './passes/try-rows.ts';
+export { type RowTrial, tryRows } from './passes/try-rows.ts';
 export { stackSideInputs } from './passes/stack-side-inputs.ts';
 export { type StoredWeight, storedWeights, toOnnx, type WeightLocator } from './serde.ts';

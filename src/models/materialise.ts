@@ -1,5 +1,13 @@
 // Turns weight recipes into bytes: the only place where a checkpoint's values become what a graph's initializer holds.
-import { constantBytes, type QuantisedPart, recipeKey, recipeShape, type RowPart, type WeightRecipe } from '../graph/index.ts';
+import {
+  constantBytes,
+  type QuantisedPart,
+  recipeKey,
+  recipeShape,
+  rotateBlocks,
+  type RowPart,
+  type WeightRecipe,
+} from '../graph/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { type Int8Channels, quantiseChannels } from './quantise-channels.ts';
 import { type Int4Blocks, type Int8Blocks, quantiseInt4, quantiseInt8 } from './quantise.ts';
@@ -31,6 +39,8 @@ export function createMaterialiser(checkpoint: Checkpoint): Materialiser {
         throw new Error(`${recipeKey(recipe)} does not hold float32 values`);
       case 'product':
         return scaledColumns(await floats(recipe.of), await floats(recipe.factors));
+      case 'rotated':
+        return rotateBlocks(await floats(recipe.of), recipe.blockSize);
       case 'quantised':
       case 'rowQuantised':
         throw new Error(`${recipeKey(recipe)} cannot be part of another recipe`);

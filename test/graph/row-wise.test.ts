@@ -20,7 +20,16 @@ const factors = new Map(groups.map((group) => [group, seededValues(inFeatures(gr
 const rowWise = (products: 1 | 2, levels: RowLevels, smoothing: ReadonlyMap<string, Float32Array>): RowWise => ({
   levels,
   others: products === 2 ? 'two-products' : 'blocks',
-  groups: new Map([...groups, 'head'].map((group) => [group, { products, smoothing: smoothing.get(group) ?? null }])),
+  groups: new Map(
+    [...groups, 'head'].map((group) => [group, { products, rotation: null, range: null, smoothing: smoothing.get(group) ?? null }]),
+  ),
+});
+/** The same with turned inputs, and with a range for those of all rows that a norm makes. */
+const turned = (form: RowWise, range: number | null): RowWise => ({
+  ...form,
+  groups: new Map(
+    [...form.groups].map(([group, how]) => [group, { ...how, rotation: 32, range: /qkv|gate_up/.test(group) ? range : null }]),
+  ),
 });
 const linears = (form: RowWise): RowWise => ({ ...form, groups: new Map([...form.groups].filter(([group]) => group !== 'head')) });
 const smoothed = linears(rowWise(1, 'paired', factors));
@@ -38,6 +47,8 @@ const ACTIVATION_TOLERANCE = 0.04;
 const TWO_PRODUCTS_TOLERANCE = 0.04 / 100;
 /** The same with weights rounded to 128 levels as well. */
 const WEIGHT_TOLERANCE = 0.08;
+/** Of a channel that the weights bring back to the size of the others. */
+const LOUD = 60;
 /** Sums in another order; factors that are no powers of two. */
 const REORDER_TOLERANCE = 5e-5;
 
@@ -105,18 +116,41 @@ describe('row-wise products', () => {
     expect(error(await logits(smoothed, lora, runRows), exact)).toBeLessThan(WEIGHT_TOLERANCE);
   });
 
+  it.each([null, 5])('stay near float32 with turned inputs and adapters, common range %s', async (range) => {
+    const exact = await logits(null, 'linear', adapted);
+    expect(error(await logits(turned(smoothed, range), 'linear', adapted), exact)).toBeLessThan(WEIGHT_TOLERANCE);
+    expect(error(await logits(turned(rowWise(1, 'full', new Map()), range), 'linear', adapted), exact)).toBeLessThan(WEIGHT_TOLERANCE);
+  });
+
+  it('bear a channel that is far larger than all others where inputs are turned', async () => {
+    const loud: Checkpoint = (name, elements) => {
+      const values = tinyCheckpoint(name, elements).slice();
+      if (name.endsWith('layernorm.weight')) values[7] = LOUD;
+      else if (/(?:q|k|v|gate|up)_proj/.test(name))
+        for (let index = 7; index < values.length; index += config.hiddenSize) values[index] = (values[index] ?? 0) / LOUD;
+      return values;
+    };
+    const exact = await logits(null, 'none', rows, loud);
+    const asItIs = error(await logits(plain, 'none', rows, loud), exact);
+    expect(error(await logits(turned(plain, null), 'none', rows, loud), exact)).toBeLessThan(0.75 * asItIs);
+  });
+
   it.each(['linear', 'full'] as const)('move far with these adapters, so that the check above sees them, profile %s', async (lora) => {
     expect(error(await logits(null, lora, rows), await logits(null, lora, adapted))).toBeGreaterThan(2 * WEIGHT_TOLERANCE);
   });
 
-  it('give a row the same bits whatever shares the call', async () => {
+  it.each([
+    ['smoothed', smoothed],
+    ['turned', turned(smoothed, null)],
+    ['with a common range', turned(smoothed, 5)],
+  ])('give a row the same bits whatever shares the call, %s', async (_, form) => {
     const [first, second] = adapted;
     if (!first || !second) throw new Error('two rows were expected');
     const width = config.vocabularySize * first.tokenIds.length;
     const loud: Row = { tokenIds: second.tokenIds, adapter: seededAdapter(llamaSites(config), 'loud', () => 4, false) };
     for (const neighbour of [loud, { tokenIds: second.tokenIds }, first])
-      expect((await logits(smoothed, 'linear', [first, neighbour])).subarray(0, width)).toEqual(
-        (await logits(smoothed, 'linear', [first, second])).subarray(0, width),
+      expect((await logits(form, 'linear', [first, neighbour])).subarray(0, width)).toEqual(
+        (await logits(form, 'linear', [first, second])).subarray(0, width),
       );
   });
 });
@@ -124,15 +158,27 @@ describe('row-wise products', () => {
 describe('a graph with switches', () => {
   it('is the float32 decoder with all off, and the row-wise one with all on', async () => {
     const graph = buildLlama(config, { maxContext: 64 });
-    runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows(new Set(groups), 'paired')]);
+    const trials = new Map(groups.map((group) => [group, { rotation: 32, hasRange: /qkv|gate_up/.test(group) }] as const));
+    runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows(trials, 'paired')]);
+    const range = 5;
+    const numbers = (names: readonly string[], value: number) =>
+      Object.fromEntries(names.map((name) => [name, { data: Float32Array.of(value), dims: [1] }]));
+    const ranges = graph.inputs.map(({ name }) => name).filter((name) => name.startsWith('range.'));
+    expect(ranges).toHaveLength(2 * config.layerCount);
     const run = async (value: number) => {
-      const switches = Object.fromEntries(groups.map((group) => [`row_wise.${group}`, { data: Float32Array.of(value), dims: [1] }]));
-      return (
-        (await runGraph(graph, tinyCheckpoint, { ...decoderFeeds(config, rows, { capacity: 8 }), ...switches })).logits?.data ??
-        new Float32Array()
-      );
+      const results = await runGraph(graph, tinyCheckpoint, {
+        ...decoderFeeds(config, rows, { capacity: 8 }),
+        ...numbers(
+          groups.map((group) => `row_wise.${group}`),
+          value,
+        ),
+        ...numbers(ranges, range),
+      });
+      return { logits: results.logits?.data ?? new Float32Array(), largest: results['largest.layers.0.qkv'] };
     };
-    expect(error(await run(0), await logits(null, 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
-    expect(error(await run(1), await logits(smoothed, 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
+    const off = await run(0);
+    expect(error(off.logits, await logits(null, 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
+    expect(off.largest?.dims).toEqual([rows.length, rows[0]?.tokenIds.length, 1]);
+    expect(error((await run(1)).logits, await logits(turned(smoothed, range), 'none', rows))).toBeLessThan(REORDER_TOLERANCE);
   });
 });

@@ -45,6 +45,7 @@ function checkpointsOf(recipe: WeightRecipe): readonly (readonly [string, readon
       return recipe.parts.flatMap(checkpointsOf);
     case 'transpose':
     case 'rows':
+    case 'rotated':
     case 'quantised':
     case 'rowQuantised':
     case 'product':

@@ -40,6 +40,8 @@ export type WeightRecipe =
   | { readonly kind: 'rows'; readonly of: WeightRecipe; readonly start: number; readonly count: number }
   /** A matrix with its axes exchanged. */
   | { readonly kind: 'transpose'; readonly of: WeightRecipe }
+  /** `of` [..., K] with every block of K turned by `hadamard(blockSize)`. */
+  | { readonly kind: 'rotated'; readonly of: WeightRecipe; readonly blockSize: BlockSize }
   | {
       readonly kind: 'quantised';
       readonly of: WeightRecipe;
@@ -66,6 +68,10 @@ export function someRows(of: WeightRecipe, start: number, count: number): Weight
 
 export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
   return { kind: 'concat', axis: 0, parts };
+}
+
+export function rotated(of: WeightRecipe, blockSize: BlockSize): WeightRecipe {
+  return { kind: 'rotated', of, blockSize };
 }
 
 export function quantised(of: WeightRecipe, bits: 8 | 4, part: QuantisedPart, blockSize: BlockSize = SMALLEST_BLOCK): WeightRecipe {
@@ -107,6 +113,8 @@ export function recipeShape(recipe: WeightRecipe): readonly number[] {
       const [rows, columns] = matrixShape(recipe.of);
       return recipe.part === 'data' ? [columns, rows] : [rows];
     }
+    case 'rotated':
+      return rotatedShape(recipe);
     case 'product':
       return productShape(recipeShape(recipe.of), recipeShape(recipe.factors));
   }
@@ -125,6 +133,7 @@ export function recipeType(recipe: WeightRecipe): ElementType {
       return recipe.part === 'data' || recipe.part === 'zeros' ? 'uint8' : 'float32';
     case 'rowQuantised':
       return recipe.part === 'scales' ? 'float32' : 'int8';
+    case 'rotated':
     case 'product':
       return 'float32';
     case 'values':
@@ -146,6 +155,8 @@ export function recipeKey(recipe: WeightRecipe): string {
       return `rows(${recipeKey(recipe.of)},${recipe.start},${recipe.count})`;
     case 'concat':
       return `concat(${recipe.parts.map(recipeKey).join(',')})`;
+    case 'rotated':
+      return `hadamard${recipe.blockSize}(${recipeKey(recipe.of)})`;
     case 'quantised':
       return `q${recipe.bits}x${recipe.blockSize}.${recipe.part}(${recipeKey(recipe.of)})`;
     case 'rowQuantised':
@@ -168,6 +179,7 @@ export function recipeTensors(recipe: WeightRecipe): readonly string[] {
       return [...recipeTensors(recipe.of), ...recipeTensors(recipe.factors)];
     case 'transpose':
     case 'rows':
+    case 'rotated':
     case 'quantised':
     case 'rowQuantised':
       return recipeTensors(recipe.of);
@@ -189,6 +201,13 @@ function rowsShape({ of, start, count }: WeightRecipe & { readonly kind: 'rows' 
   if (start < 0 || count < 1 || start + count > rows)
     throw new Error(`rows ${start} to ${start + count} of ${recipeKey(of)}, which has ${rows}`);
   return [count, columns];
+}
+
+function rotatedShape({ of, blockSize }: WeightRecipe & { readonly kind: 'rotated' }): readonly number[] {
+  const shape = recipeShape(of);
+  const width = shape.at(-1) ?? 0;
+  if (width % blockSize !== 0) throw new Error(`${recipeKey(of)} has rows of ${width}, expected a multiple of ${blockSize}`);
+  return shape;
 }
 
 function concatShape(parts: readonly WeightRecipe[]): readonly number[] {

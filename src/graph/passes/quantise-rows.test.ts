@@ -6,8 +6,11 @@ import { printGraph } from '../print.ts';
 import { storedWeights } from '../serde.ts';
 import { fuseProjections } from './fuse-projections.ts';
 import { runPasses } from './pass.ts';
-import { quantiseRows } from './quantise-rows.ts';
+import { quantiseRows, type RowProduct, type RowProducts } from './quantise-rows.ts';
 import { tryRows } from './try-rows.ts';
+
+/** Neither turned nor with a common range. */
+const asItIs = (products: RowProducts): RowProduct => ({ products, rotation: null, range: null });
 
 function projections(...groups: readonly string[]): Graph {
   const graph = new Graph('g');
@@ -23,7 +26,7 @@ function projections(...groups: readonly string[]): Graph {
 describe('quantise-rows', () => {
   it('gives every row of activations and every column of the weight a scale of its own', () => {
     const graph = projections('one', 'two');
-    const report = runPasses(graph, [quantiseRows(new Map([['one', 1]]), 'paired')])[0];
+    const report = runPasses(graph, [quantiseRows(new Map([['one', asItIs(1)]]), 'paired')])[0];
     expect(report).toMatchObject({ modified: true, counts: { single: 1, double: 0 } });
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
@@ -52,7 +55,7 @@ describe('quantise-rows', () => {
 
   it('multiplies what 8 bits leave as well where two products are asked for, with a zero for every column of full levels', () => {
     const graph = projections('one');
-    const report = runPasses(graph, [quantiseRows(new Map([['one', 2]]), 'full')])[0];
+    const report = runPasses(graph, [quantiseRows(new Map([['one', asItIs(2)]]), 'full')])[0];
     expect(report).toMatchObject({ modified: true, counts: { single: 0, double: 1 } });
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
@@ -78,6 +81,57 @@ describe('quantise-rows', () => {
   });
 });
 
+describe('quantise-rows of turned inputs', () => {
+  const turned = (range: number | null): string => {
+    const graph = new Graph('g');
+    const x = graph.addInput('x', 'float32', ['b', 't', 64]);
+    const site = { kind: 'linear', group: 'one', parts: [{ site: 'one', outFeatures: 2 }] } as const;
+    graph.addOutput(
+      emitterAtEnd(graph, 'one').emit('MatMul', [x, graph.initializer(transpose(checkpoint('w', [2, 64])))], {}, { site }),
+      'y',
+    );
+    runPasses(graph, [quantiseRows(new Map([['one', { products: 1, rotation: 32, range }]]), 'paired')]);
+    return printGraph(graph);
+  };
+
+  it('multiplies blocks of x by a Hadamard matrix in the graph, those of the weight beforehand', () => {
+    expect(turned(null)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[b, t, 64]
+      ) {
+        %one/blocks: float32[b, t, 2, 32] = Reshape(%x, [0, 0, 2, 32])
+        %one/turned: float32[b, t, 2, 32] = MatMul(%one/blocks, @values(e1e55d42c8de99f8b74aa767950d8d34))
+        %one/rotated: float32[b, t, 64] = Reshape(%one/turned, [0, 0, 64])
+        %one/lowest: float32[b, t, 1] = ReduceMin(%one/rotated) {axes=[2], keepdims=1}
+        %one/highest: float32[b, t, 1] = ReduceMax(%one/rotated) {axes=[2], keepdims=1}
+        %one/Neg: float32[b, t, 1] = Neg(%one/lowest)
+        %one/largest: float32[b, t, 1] = Max(%one/highest, %one/Neg)
+        %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
+        %one/Div: float32[b, t, 64] = Div(%one/rotated, %one/scale)
+        %one/levels: uint8[b, t, 64] = QuantizeLinear(%one/Div, [1], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(hadamard32(w)), [1], @w8.paired.scales(hadamard32(w)), [128])
+        %y: float32[b, t, 2] = Mul(%one/product, %one/scale)
+        return %y
+      }"
+    `);
+  });
+
+  it('needs no reductions where one range serves all rows', () => {
+    expect(turned(12.7)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[b, t, 64]
+      ) {
+        %one/blocks: float32[b, t, 2, 32] = Reshape(%x, [0, 0, 2, 32])
+        %one/turned: float32[b, t, 2, 32] = MatMul(%one/blocks, @values(e1e55d42c8de99f8b74aa767950d8d34))
+        %one/rotated: float32[b, t, 64] = Reshape(%one/turned, [0, 0, 64])
+        %one/levels: uint8[b, t, 64] = QuantizeLinear(%one/rotated, [0.10000000149011612], [128])
+        %y: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(hadamard32(w)), [0.10000000149011612], @w8.paired.scales(hadamard32(w)), [128])
+        return %y
+      }"
+    `);
+  });
+});
+
 describe('quantise-rows after fuse-projections', () => {
   it('makes one product a part over the same levels, and drops the split', () => {
     const graph = new Graph('g');
@@ -90,7 +144,7 @@ describe('quantise-rows after fuse-projections', () => {
       const weight = graph.initializer(transpose(checkpoint(`w.${name}`, [outFeatures, 4])));
       graph.addOutput(emitterAtEnd(graph, `mlp/${name}`).emit('MatMul', [x, weight], {}, { site }), `y.${name}`);
     }
-    runPasses(graph, [fuseProjections, quantiseRows(new Map([['gate_up', 1]]), 'paired')]);
+    runPasses(graph, [fuseProjections, quantiseRows(new Map([['gate_up', asItIs(1)]]), 'paired')]);
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
         %x: float32[b, t, 4]
@@ -115,8 +169,10 @@ describe('quantise-rows after fuse-projections', () => {
 describe('try-rows', () => {
   it('adds a switch to each named projection, between its own product and the row-wise one', () => {
     const graph = projections('one', 'two', 'three');
-    expect(runPasses(graph, [tryRows(new Set(['one', 'two']), 'paired')])[0]?.counts).toEqual({ tried: 2 });
-    expect(graph.inputs.map(({ name }) => name)).toEqual(['x.one', 'x.two', 'x.three', 'row_wise.one', 'row_wise.two']);
+    const trials = new Map(['one', 'two'].map((group) => [group, { rotation: null, hasRange: group === 'two' }]));
+    expect(runPasses(graph, [tryRows(trials, 'paired')])[0]?.counts).toEqual({ tried: 2 });
+    expect(graph.inputs.map(({ name }) => name)).toEqual(['x.one', 'x.two', 'x.three', 'row_wise.one', 'range.two', 'row_wise.two']);
+    expect(graph.outputs.map(({ name }) => name)).toEqual(['y.one', 'y.two', 'y.three', 'largest.two']);
     expect(graph.nodes.map(({ op }) => op).filter((op) => op.startsWith('MatMul'))).toEqual([
       'MatMul',
       'MatMulIntegerToFloat',

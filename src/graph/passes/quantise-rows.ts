@@ -2,9 +2,11 @@
 // scale over several rows, which belong to different tenants.
 import { ints, int } from '../ir/attributes.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
-import { constant, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
+import { hadamard } from '../ir/hadamard.ts';
+import { type BlockSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
 import { input, projectionWeight, replaceNode, splitIntoParts } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
+import { dim } from '../ops/shapes.ts';
 import type { Pass } from './pass.ts';
 
 /** Kernels without VNNI take x as unsigned; 0 is in the middle. */
@@ -19,29 +21,39 @@ const FINE_STEP = 1 / 254;
  */
 export type RowProducts = 1 | 2;
 
-/** `products` by projection group: those that are not named stay as they are. */
-export function quantiseRows(products: ReadonlyMap<string, RowProducts>, levels: RowLevels): Pass {
+export interface RowProduct {
+  readonly products: RowProducts;
+  /**
+   * Values that are turned together by a Hadamard matrix before they are rounded, x in the graph and W beforehand: (x H)(H W) = x W. An outlier
+   * then takes a little from the levels of its whole block instead of nearly all from those of the row (QuaRot, Ashkboos et al. 2024). null: none.
+   */
+  readonly rotation: BlockSize | null;
+  /** Size of the largest value that a level stands for, the same for all rows; larger ones are cut off. null: each row has its own largest one. */
+  readonly range: number | null;
+}
+
+/** By projection group: those that are not named stay as they are. */
+export function quantiseRows(wanted: ReadonlyMap<string, RowProduct>, levels: RowLevels): Pass {
   return {
     name: 'quantise-rows',
     run(graph) {
       const counts = { single: 0, double: 0 };
       for (const node of graph.nodes.slice()) {
-        const count = node.site && node.site.kind !== 'embedding' && products.get(node.site.group);
-        const weight = count && projectionWeight(graph, node);
-        if (!count || !weight) continue;
-        quantise(graph, node, { weight, levels, products: count });
-        counts[count === 1 ? 'single' : 'double']++;
+        const how = node.site && node.site.kind !== 'embedding' && wanted.get(node.site.group);
+        const weight = how && projectionWeight(graph, node);
+        if (!how || !weight) continue;
+        quantise(graph, node, { weight, levels, ...how });
+        counts[how.products === 1 ? 'single' : 'double']++;
       }
       return { modified: counts.single + counts.double > 0, counts };
     },
   };
 }
 
-interface RowWeight {
+interface RowWeight extends RowProduct {
   /** [N, K] */
   readonly weight: WeightRecipe;
   readonly levels: RowLevels;
-  readonly products: RowProducts;
 }
 
 function quantise(graph: Graph, node: Node, weight: RowWeight): void {
@@ -57,7 +69,7 @@ function quantise(graph: Graph, node: Node, weight: RowWeight): void {
 function quantiseParts(emitter: Emitter, node: Node, split: Node, weight: RowWeight): void {
   const { graph } = emitter;
   const { site } = node;
-  const rows = emitRows(emitter, input(node), weight.products);
+  const rows = emitRows(emitter, input(node), weight);
   const sizes = input(split, 1);
   let start = 0;
   const products = (site?.parts ?? []).map((part, index) => {
@@ -71,34 +83,69 @@ function quantiseParts(emitter: Emitter, node: Node, split: Node, weight: RowWei
 }
 
 /** The projection's product from integers, with its site. */
-export function emitRowProduct(emitter: Emitter, node: Node, weight: RowWeight): Value {
-  return emitProduct(emitter, emitRows(emitter, input(node), weight.products), weight, node.site);
+function emitRowProduct(emitter: Emitter, node: Node, weight: RowWeight): Value {
+  return emitProduct(emitter, emitRows(emitter, input(node), weight), weight, node.site);
+}
+
+/** One product whose range, float32 [1], is known at run time alone (`null`: each row's own), and max |x| of each row. For calibration. */
+export function emitTriedProduct(
+  emitter: Emitter,
+  node: Node,
+  { range, ...weight }: Pick<RowWeight, 'weight' | 'levels' | 'rotation'> & { readonly range: Value | null },
+): { readonly product: Value; readonly largest: Value } {
+  const x = emitRotation(emitter, input(node), weight.rotation);
+  const largest = largestOf(emitter, x);
+  const rows = emitScaledRows(emitter, x, range ?? largest, 1);
+  return { product: emitProduct(emitter, rows, { ...weight, products: 1, range: null }, node.site), largest };
 }
 
 /** Rows of activations in integers: x = (sum of (levels - 128) * step) * scale. A row of zeros has the scale 0. */
 interface RowsInIntegers {
-  /** [.., 1] */
-  readonly scale: Value;
-  readonly digits: readonly { readonly levels: Value; readonly step: Value }[];
+  /** [.., 1]; null: 1. */
+  readonly scale: Value | null;
+  readonly digits: readonly Digit[];
 }
 
-function emitRows(emitter: Emitter, x: Value, products: RowProducts): RowsInIntegers {
+interface Digit {
+  readonly levels: Value;
+  readonly step: Value;
+}
+
+function emitRows(emitter: Emitter, plain: Value, { products, rotation, range }: RowProduct): RowsInIntegers {
+  const x = emitRotation(emitter, plain, rotation);
+  return range === null
+    ? emitScaledRows(emitter, x, largestOf(emitter, x), products)
+    : { scale: null, digits: [emitDigit(emitter, x, range / LARGEST_LEVEL, 'levels')] };
+}
+
+/** `largest` is what the last level stands for, [.., 1]. */
+function emitScaledRows(emitter: Emitter, x: Value, largest: Value, products: RowProducts): RowsInIntegers {
   const { graph } = emitter;
-  const scale = emitter.emit(
-    'Mul',
-    [largestOf(emitter, x), graph.initializer(constant(Float32Array.of(1 / LARGEST_LEVEL)))],
-    {},
-    { name: 'scale' },
-  );
+  const scale = emitter.emit('Mul', [largest, graph.initializer(constant(Float32Array.of(1 / LARGEST_LEVEL)))], {}, { name: 'scale' });
   const inSteps = emitter.emit('Div', [x, scale]);
-  const digit = (values: Value, size: number, name: string): RowsInIntegers['digits'][number] => {
-    const step = graph.initializer(constant(Float32Array.of(size), []));
-    return { levels: emitter.emit('QuantizeLinear', [values, step, zeroLevel(graph)], {}, { name }), step };
-  };
-  const coarse = digit(inSteps, 1, 'levels');
+  const coarse = emitDigit(emitter, inSteps, 1, 'levels');
   if (products === 1) return { scale, digits: [coarse] };
   const rest = emitter.emit('Sub', [inSteps, emitter.emit('Round', [inSteps])], {}, { name: 'rest' });
-  return { scale, digits: [coarse, digit(rest, FINE_STEP, 'fine_levels')] };
+  return { scale, digits: [coarse, emitDigit(emitter, rest, FINE_STEP, 'fine_levels')] };
+}
+
+function emitDigit(emitter: Emitter, values: Value, size: number, name: string): Digit {
+  const step = emitter.graph.initializer(constant(Float32Array.of(size), []));
+  return { levels: emitter.emit('QuantizeLinear', [values, step, zeroLevel(emitter.graph)], {}, { name }), step };
+}
+
+/** Every block of the last axis times a Hadamard matrix; x itself where `size` is null. */
+function emitRotation(emitter: Emitter, x: Value, size: BlockSize | null): Value {
+  if (size === null) return x;
+  const { graph } = emitter;
+  const reshaped = (value: Value, shape: readonly number[], name: string): Value =>
+    emitter.emit('Reshape', [value, graph.initializer(constant(BigInt64Array.from(shape, BigInt)))], {}, { name });
+  const kept = x.shape.slice(0, -1).map(() => 0);
+  const width = dim(x.shape, -1);
+  if (typeof width !== 'number') throw new Error(`${x.name} has rows of ${width}, expected a number`);
+  const blocks = reshaped(x, [...kept, width / size, size], 'blocks');
+  const turned = emitter.emit('MatMul', [blocks, graph.initializer(constant(hadamard(size), [size, size]))], {}, { name: 'turned' });
+  return reshaped(turned, [...kept, width], 'rotated');
 }
 
 /** max |x| of each row: reading x twice costs a third of writing |x|, for long calls. */
@@ -124,15 +171,17 @@ function emitProduct(emitter: Emitter, { scale, digits }: RowsInIntegers, weight
       'MatMulIntegerToFloat',
       multiplied(emitter.graph, weight, levels, step),
       {},
-      { name: index === 0 ? 'product' : 'fine_product' },
+      { name: index === 0 ? 'product' : 'fine_product', ...(scale === null && site && { site }) },
     ),
   );
   if (!coarse) throw new Error('rows of activations have no digits');
+  if (scale === null) return coarse;
   const sum = fine ? emitter.emit('Add', [coarse, fine]) : coarse;
   return emitter.emit('Mul', [sum, scale], {}, { name: 'scaled', ...(site && { site }) });
 }
 
-function multiplied(graph: Graph, { weight, levels: kind }: RowWeight, levels: Value, step: Value): readonly Value[] {
-  const part = (name: 'data' | 'scales' | 'zeros'): Value => graph.initializer(rowQuantised(weight, kind, name));
+function multiplied(graph: Graph, { weight, levels: kind, rotation }: RowWeight, levels: Value, step: Value): readonly Value[] {
+  const read = rotation === null ? weight : rotated(weight, rotation);
+  const part = (name: 'data' | 'scales' | 'zeros'): Value => graph.initializer(rowQuantised(read, kind, name));
   return [levels, part('data'), step, part('scales'), zeroLevel(graph), ...(kind === 'full' ? [part('zeros')] : [])];
 }

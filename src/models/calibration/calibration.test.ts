@@ -14,7 +14,9 @@ const CALIBRATION: Calibration = {
   inputMax: new Map([['layers.0.qkv', Float32Array.of(1, 2.5, 0)]]),
   keyMax: layers(1),
   valueMax: layers(2),
-  divergences: new Map([['layers.0.qkv', 0.125]]),
+  ranges: new Map([['layers.0.qkv', 3.5]]),
+  oneProduct: ['layers.0.qkv', 'head'],
+  divergence: 0.125,
 };
 
 const folder = temporaryFolder();
@@ -24,6 +26,12 @@ describe('a stored calibration', () => {
   it('comes back as it was, its layers in order', async () => {
     await writeCalibration(folder, BASE, CALIBRATION);
     expect(await readCalibration(folder, BASE)).toEqual(CALIBRATION);
+  });
+
+  it('may have found no group that bears one product', async () => {
+    const none = { ...CALIBRATION, ranges: new Map(), oneProduct: [], divergence: 0 };
+    await writeCalibration(folder, BASE, none);
+    expect(await readCalibration(folder, BASE)).toEqual(none);
   });
 
   it('is not that of another base', async () => {

@@ -6,10 +6,12 @@ import type { RowLevels } from '../../graph/index.ts';
 import { float32Tensor, readSafetensors, tensorToFloat32, writeSafetensors } from '../../formats/index.ts';
 
 /** Raise it when the text or what is measured changes: older files are then made again. */
-const CALIBRATION_VERSION = '3';
+const CALIBRATION_VERSION = '4';
 
 const CALIBRATION_FILE = 'calibration.safetensors';
 const FORMAT = 'lorikeet-calibration';
+const ONE_PRODUCT = 'one_product';
+const DIVERGENCE = 'divergence';
 
 /** What the calibration text shows of a base: how large activations become, and which projections bear coarser products. */
 export interface Calibration {
@@ -21,8 +23,11 @@ export interface Calibration {
   readonly valueMax: readonly Float32Array[];
   /** Of the weights in the products that were tried: another kind of processor takes others. */
   readonly levels: RowLevels;
-  /** Mean KL divergence, in nats, of the model with one projection group row-wise (w8a8) from the float32 model, by group that was tried. */
-  readonly divergences: ReadonlyMap<string, number>;
+  /** Of the groups whose turned inputs have a range that serves all rows: the largest value that is not cut off. */
+  readonly ranges: ReadonlyMap<string, number>;
+  /** Groups that bear one product in integers at w8a8, and the mean KL divergence of the model with all of them from the float32 model, in nats. */
+  readonly oneProduct: readonly string[];
+  readonly divergence: number;
 }
 
 /** The calibration of this base in its package folder; null when there is none, or one that is damaged, older or of another base. */
@@ -41,7 +46,13 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
       inputMax: new Map(named('input.').map(([name, values]) => [name.slice('input.'.length), values])),
       keyMax: byLayer('key'),
       valueMax: byLayer('value'),
-      divergences: new Map(named('divergence.').map(([name, [value = Infinity]]) => [name.slice('divergence.'.length), value])),
+      ranges: new Map(named('range.').map(([name, [value = Infinity]]) => [name.slice('range.'.length), value])),
+      oneProduct:
+        metadata
+          .get(ONE_PRODUCT)
+          ?.split(' ')
+          .filter((group) => group !== '') ?? [],
+      divergence: measures.get(DIVERGENCE)?.[0] ?? Infinity,
     };
   } catch {
     return null;
@@ -50,19 +61,22 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
 
 /** Replaces the package's calibration; whole or not at all. */
 export async function writeCalibration(modelFolder: string, baseDigest: Digest, calibration: Calibration): Promise<void> {
-  const { levels, inputMax, keyMax, valueMax, divergences } = calibration;
+  const { levels, inputMax, keyMax, valueMax, ranges, oneProduct, divergence } = calibration;
   const measures: readonly (readonly [string, Float32Array])[] = [
     ...[...inputMax].map(([group, values]): readonly [string, Float32Array] => [`input.${group}`, values]),
     ...keyMax.map((values, layer): readonly [string, Float32Array] => [`key.${layer}`, values]),
     ...valueMax.map((values, layer): readonly [string, Float32Array] => [`value.${layer}`, values]),
-    ...[...divergences].map(([group, value]): readonly [string, Float32Array] => [`divergence.${group}`, Float32Array.of(value)]),
+    ...[...ranges].map(([group, value]): readonly [string, Float32Array] => [`range.${group}`, Float32Array.of(value)]),
+    [DIVERGENCE, Float32Array.of(divergence)],
   ];
   const tensors = measures.map(([name, values]) => float32Tensor(name, [values.length], values));
   const path = join(modelFolder, CALIBRATION_FILE);
   const work = `${path}.${process.pid}.partial`;
   const file = await open(work, 'w');
   try {
-    await file.writeFile(writeSafetensors(tensors, new Map([...fileMetadata(baseDigest), ['levels', levels]])));
+    await file.writeFile(
+      writeSafetensors(tensors, new Map([...fileMetadata(baseDigest), ['levels', levels], [ONE_PRODUCT, oneProduct.join(' ')]])),
+    );
     await file.sync();
   } finally {
     await file.close();

@@ -1,20 +1,48 @@
 import { describe, expect, it } from 'vitest';
-import { chooseGroups, type GroupTrial } from './choose-groups.ts';
+import { type Choice, chooseGroups } from './choose-groups.ts';
 import { smoothingFactors } from './smoothing-factors.ts';
 
-const trial = (group: string, divergence: number, weightCount: number): GroupTrial => ({ group, divergence, weightCount });
+/** Divergences add up; counts what is measured. */
+async function choose(
+  divergences: Readonly<Record<string, number>>,
+  bound: number,
+  weightCounts: Readonly<Record<string, number>> = {},
+): Promise<Choice & { readonly trials: number }> {
+  let trials = 0;
+  const candidates = Object.keys(divergences).map((group) => ({ group, weightCount: weightCounts[group] ?? 1 }));
+  const choice = await chooseGroups(candidates, bound, async (groups) => {
+    trials += 1;
+    return await Promise.resolve(groups.reduce((sum, group) => sum + (divergences[group] ?? NaN), 0));
+  });
+  return { ...choice, trials };
+}
+
+const many = (count: number, bad: Readonly<Record<number, number>>): Readonly<Record<string, number>> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`g${index}`, bad[index] ?? 1]));
 
 describe('chooseGroups', () => {
-  it('takes what moves predictions least for its size, up to the bound', () => {
-    const trials = [trial('small', 1, 10), trial('large', 2, 100), trial('outlier', 50, 100), trial('cheap', 0, 1)];
-    expect(chooseGroups(trials, 3)).toEqual(['cheap', 'large', 'small']);
-    expect(chooseGroups(trials, 2.5)).toEqual(['cheap', 'large']);
-    expect(chooseGroups(trials, 0)).toEqual(['cheap']);
+  it('takes all groups after one trial where they are within the bound together', async () => {
+    expect(await choose({ a: 1, b: 2 }, 3)).toEqual({ groups: ['a', 'b'], divergence: 3, trials: 1 });
   });
 
-  it('passes over one that is too much and goes on with the next, and never takes what was not measured', () => {
-    expect(chooseGroups([trial('big', 5, 1000), trial('small', 1, 10), trial('unknown', Infinity, 1e9)], 2)).toEqual(['small']);
-    expect(chooseGroups([trial('broken', Number.NaN, 10)], 2)).toEqual([]);
+  it('finds one bad group among many with few trials', async () => {
+    const { groups, divergence, trials } = await choose(many(128, { 77: 500 }), 127);
+    expect(groups).toEqual(Object.keys(many(128, {})).filter((group) => group !== 'g77'));
+    expect(divergence).toBe(127);
+    expect(trials).toBe(1 + 2 * Math.log2(128));
+  });
+
+  it('leaves out as many groups as it takes, the worst for their size first', async () => {
+    expect((await choose(many(16, { 3: 90, 9: 40 }), 54)).groups).not.toContain('g3');
+    expect((await choose(many(16, { 3: 90, 9: 40 }), 54)).groups).toContain('g9');
+    expect((await choose(many(16, { 3: 90, 9: 40 }), 53)).groups).toHaveLength(14);
+    expect((await choose({ large: 6, small: 4 }, 9, { large: 3, small: 1 })).groups).toEqual(['large']);
+  });
+
+  it('takes none where none is within the bound, also where predictions are not numbers', async () => {
+    expect(await choose({ a: 2, b: 2 }, 1)).toMatchObject({ groups: [], divergence: 0 });
+    expect(await choose({ a: NaN, b: 1 }, 1)).toMatchObject({ groups: ['b'] });
+    expect(await choose({}, 1)).toMatchObject({ groups: [], trials: 0 });
   });
 });
 

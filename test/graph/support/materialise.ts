@@ -33,6 +33,16 @@ export function floats(recipe: WeightRecipe, checkpoint: Checkpoint): Float32Arr
       const [rows = 0, columns = 0] = recipeShape(recipe.of);
       return Float32Array.from(source, (_, index) => source[(index % rows) * columns + Math.floor(index / rows)] ?? 0);
     }
+    case 'rotated': {
+      const { blockSize } = recipe;
+      const source = floats(recipe.of, checkpoint);
+      const sign = (row: number, column: number): number => ((row & column).toString(2).replaceAll('0', '').length % 2 === 0 ? 1 : -1);
+      return source.map((_, index) => {
+        const [block, column] = [index - (index % blockSize), index % blockSize];
+        const sum = source.subarray(block, block + blockSize).reduce((total, value, row) => total + sign(row, column) * value, 0);
+        return sum / Math.sqrt(blockSize);
+      });
+    }
     case 'product': {
       const factors = floats(recipe.factors, checkpoint);
       return floats(recipe.of, checkpoint).map((value, index) => value * (factors[index % factors.length] ?? 0));
