@@ -67,10 +67,74 @@ describe('AdapterLanes', () => {
     lanes.write(1, keep);
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));
     lanes.clear(0);
-    expect(laneOf(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 8) });
+    expect(lanes.profile(0, 1)).toBe('none');
     lanes.write(0, packed(content('layers.0.up', 2, 1, 2)));
     expect(laneOf(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0] });
     expect(laneOf(lanes, 1).a).toEqual(Array(IN * 8).fill(7));
+    lanes.clear(0);
+    lanes.write(0, null);
+    expect(laneOf(lanes, 0)).toMatchObject({ gain: [1, 1, 1], bias: [0, 0, 0], a: zeros(IN * 8) });
+    lanes.move(1, 0);
+    lanes.write(1, null);
+    expect([laneOf(lanes, 0).a, laneOf(lanes, 1).a]).toEqual([Array(IN * 8).fill(7), zeros(IN * 8)]);
+  });
+
+  it('does not write an adapter again that still lies in the lane', () => {
+    using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
+    const adapter = packed(content('layers.0.gate', 4, 2, 1));
+    const same = packed(content('layers.0.gate', 4, 2, 1));
+    lanes.write(0, adapter);
+    const a = lanes.layout?.groups[0]?.a;
+    if (!a) throw new Error('nothing is laid out');
+    lanes.lanes(a, 0, 1).fill(9);
+    lanes.clear(0);
+    lanes.write(0, adapter);
+    expect(laneOf(lanes, 0).a).toEqual(Array(IN * 4).fill(9));
+    // Another object may hold anything.
+    lanes.write(0, same);
+    expect(laneOf(lanes, 0).a).toEqual(Array(IN * 4).fill(1));
+  });
+
+  it('gives the memory of free lanes back beyond what it keeps, and lays nothing out anew', () => {
+    let announced = 0;
+    // 1 MiB for each unit of rank in a lane.
+    const wide: LoraInputGroup = { ...GATE_UP, inFeatures: 2 ** 18, parts: GATE_UP.parts.slice(0, 1) };
+    using lanes = new AdapterLanes([wide], 8, () => announced++);
+    const value = (lane: number): number | undefined => {
+      const a = lanes.layout?.groups[0]?.a;
+      return a ? lanes.lanes(a, lane, 1)[100_000] : undefined;
+    };
+    const adapter = packed({ site: 'layers.0.gate', rank: 32, a: new Float32Array(32 * 2 ** 18).fill(3), b: new Float32Array(64) });
+    for (let lane = 0; lane < 8; lane++) lanes.write(lane, adapter);
+    announced = 0;
+    for (let lane = 0; lane < 8; lane++) lanes.clear(lane);
+    // 33 MiB a lane: three fit 128.
+    expect(Array.from({ length: 8 }, (_, lane) => value(lane))).toEqual([3, 3, 3, 0, 0, 0, 0, 0]);
+    lanes.write(7, adapter);
+    expect(value(7)).toBe(3);
+    lanes.write(6, null);
+    expect([value(6), announced]).toEqual([0, 0]);
+  });
+
+  it('shrinks once it has long been larger than the rows need', () => {
+    using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
+    const [small, large] = [4, 16].map((rank) => packed(content('layers.0.gate', rank, 2, rank)));
+    const ranks = () => lanes.layout?.groups[0]?.partRanks;
+    const join = (adapter: PackedAdapter | undefined, count: number): void => {
+      for (let row = 0; row < count; row++) {
+        lanes.write(0, adapter ?? null);
+        lanes.clear(0);
+      }
+    };
+    join(large, 1);
+    join(small, 32);
+    expect(ranks()).toEqual([16, 0]);
+    join(large, 1);
+    join(small, 32);
+    expect(ranks()).toEqual([16, 0]);
+    join(small, 1);
+    expect(ranks()).toEqual([4, 0]);
+    expect(laneOf(lanes, 0).a).toEqual(Array(IN * 4).fill(4));
   });
 
   it('announces a new layout before memory goes, and keeps every lane through it', () => {
@@ -84,9 +148,8 @@ describe('AdapterLanes', () => {
     lanes.move(1, 2);
     expect(laneOf(lanes, 2).a.slice(0, 12)).toEqual(Array(12).fill(2));
     lanes.clear(2);
-    expect(lanes.layout?.groups[0]?.partRanks).toEqual([4, 0]);
-    expect(laneOf(lanes, 0).a).toEqual(Array(8).fill(1));
-    lanes.clear(0);
+    expect(laneOf(lanes, 0).a.slice(0, 4)).toEqual(Array(4).fill(1));
+    lanes.dispose();
     expect(lanes.layout).toBeNull();
   });
 

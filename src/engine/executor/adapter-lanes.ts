@@ -13,14 +13,26 @@ import {
   unite,
 } from './rank-layout.ts';
 
-/** A shrunken layout must save at least this share before the lanes are written anew. */
+/** A smaller layout must save at least this share before the lanes are written anew. */
 const SHRINK_SHARE = 0.5;
+/** So many rows in a row must have joined that would do with it: adapters of different ranks come in turns. */
+const SHRINK_PATIENCE = 32;
+/** Memory of free lanes that is kept for the next rows: writing to pages that are there takes half the time. */
+const KEPT_BYTES = 128 * 1024 ** 2;
+
+/** What lies in a lane's memory, also after its row has left. Weak, or it would keep what the host cache lets go. */
+type Held = WeakRef<PackedAdapter> | 'neutral' | 'leftovers';
 
 export class AdapterLanes implements Disposable {
   readonly #groups: readonly LoraInputGroup[];
   readonly #laneCount: number;
   readonly #onRelayout: () => void;
   readonly #adapters: (PackedAdapter | null)[];
+  readonly #held: Held[];
+  /** Lanes that were written to since their memory was fresh. */
+  readonly #resident = new Set<number>();
+  /** Rows that joined since the layout was last needed whole. */
+  #oversizedJoins = 0;
   #ranks: SiteRanks = new Map();
   #layout: LaneLayout | null = null;
   /** One for each group of the layout. */
@@ -33,6 +45,7 @@ export class AdapterLanes implements Disposable {
     this.#laneCount = laneCount;
     this.#onRelayout = onRelayout;
     this.#adapters = Array.from({ length: laneCount }, () => null);
+    this.#held = Array.from({ length: laneCount }, () => 'neutral');
   }
 
   /** The least graph profile that serves the first `count` lanes. */
@@ -57,41 +70,31 @@ export class AdapterLanes implements Disposable {
     return first !== null && this.#adapters.slice(start, start + count).every((adapter) => adapter === first);
   }
 
-  /** Writes a row's adapter into its lane; null clears it. May lay out all lanes anew when a rank does not fit. */
+  /** Writes a row's adapter into its lane; null clears it. May lay out all lanes anew when a rank does not fit, or is long not needed any more. */
   write(lane: number, adapter: PackedAdapter | null): void {
     this.#adapters[lane] = adapter;
-    if (adapter) {
-      const need = requiredRanks([adapter]);
-      if (!this.#layout || !covers(this.#ranks, need)) {
-        this.#relayout(unite(this.#ranks, need));
-        return;
-      }
-    }
-    if (this.#layout) this.#fill(this.#layout, lane, adapter);
+    const ranks = adapter === null ? null : this.#betterRanks(requiredRanks([adapter]));
+    if (ranks) this.#relayout(ranks);
+    else if (this.#layout) this.#hold(this.#layout, lane, adapter);
   }
 
   move(from: number, to: number): void {
-    this.#adapters[to] = this.#adapters[from] ?? null;
+    const adapter = this.#adapters[from] ?? null;
+    this.#adapters[to] = adapter;
     this.#adapters[from] = null;
-    if (!this.#layout) return;
+    if (!this.#layout || this.#holds(to, adapter)) return;
     for (const input of this.#layout.groups.flatMap(laneInputs)) {
       this.lanes(input, to, 1).set(this.lanes(input, from, 1));
     }
-    this.#fill(this.#layout, from, null);
+    this.#held[to] = this.#held[from] ?? 'leftovers';
+    this.#resident.add(to);
+    this.#trim();
   }
 
-  /** Forgets a lane's adapter; drops or shrinks the layout when most of it is no longer needed. */
+  /** Forgets a lane's adapter. Its values stay until the next row is written there: a call that covers the empty lane computes with them for nobody. */
   clear(lane: number): void {
-    if (!this.#adapters[lane]) return;
     this.#adapters[lane] = null;
-    const rest = this.#adapters.filter((adapter) => adapter !== null);
-    if (rest.length === 0) {
-      this.dispose();
-      return;
-    }
-    const need = requiredRanks(rest);
-    if (this.#layout && layoutLanes(this.#groups, need, 1).laneLength <= this.#layout.laneLength * SHRINK_SHARE) this.#relayout(need);
-    else if (this.#layout) this.#fill(this.#layout, lane, null);
+    this.#trim();
   }
 
   /** Layouts of the groups, in the order given to the constructor; null while no lane has an adapter. */
@@ -115,6 +118,9 @@ export class AdapterLanes implements Disposable {
     this.#values = [];
     this.#layout = null;
     this.#ranks = new Map();
+    this.#held.fill('neutral');
+    this.#resident.clear();
+    this.#oversizedJoins = 0;
   }
 
   [Symbol.dispose](): void {
@@ -131,9 +137,49 @@ export class AdapterLanes implements Disposable {
     for (let lane = 0; lane < this.#laneCount; lane++) {
       const adapter = this.#adapters[lane] ?? null;
       // Fresh memory is zero, which is what an empty lane holds everywhere but in its gains.
-      if (adapter) this.#fill(layout, lane, adapter);
+      if (adapter) this.#hold(layout, lane, adapter);
       else for (const group of layout.groups) if (group.gain) this.lanes(group.gain, lane, 1).fill(1);
     }
+  }
+
+  /** Ranks that a row which joins asks of the layout; null: the present ones will do. */
+  #betterRanks(need: SiteRanks): SiteRanks | null {
+    if (!this.#layout || !covers(this.#ranks, need)) return unite(this.#ranks, need);
+    const all = requiredRanks(this.#adapters.filter((adapter) => adapter !== null));
+    const isOversized = layoutLanes(this.#groups, all, 1).laneLength <= this.#layout.laneLength * SHRINK_SHARE;
+    this.#oversizedJoins = isOversized ? this.#oversizedJoins + 1 : 0;
+    return this.#oversizedJoins > SHRINK_PATIENCE ? all : null;
+  }
+
+  #holds(lane: number, adapter: PackedAdapter | null): boolean {
+    const held = this.#held[lane];
+    return adapter === null ? held === 'neutral' : held instanceof WeakRef && held.deref() === adapter;
+  }
+
+  /** Brings an adapter, or neutral values, into a lane where it is not there yet. */
+  #hold(layout: LaneLayout, lane: number, adapter: PackedAdapter | null): void {
+    if (this.#holds(lane, adapter)) return;
+    this.#fill(layout, lane, adapter);
+    this.#held[lane] = adapter ? new WeakRef(adapter) : 'neutral';
+    this.#resident.add(lane);
+  }
+
+  /** Gives the memory of the topmost free lanes back to the system, beyond what is kept. */
+  #trim(): void {
+    if (!this.#layout) return;
+    const laneBytes = this.#layout.laneLength * Float32Array.BYTES_PER_ELEMENT;
+    const free = [...this.#resident].filter((lane) => this.adapter(lane) === null).toSorted((one, other) => one - other);
+    for (const lane of free.slice(Math.max(1, Math.floor(KEPT_BYTES / laneBytes)))) this.#discard(this.#layout, lane);
+  }
+
+  #discard(layout: LaneLayout, lane: number): void {
+    for (const { group, offset, laneLength } of layout.groups.flatMap(laneInputs)) {
+      const from = (offset + lane * laneLength) * Float32Array.BYTES_PER_ELEMENT;
+      this.#memories[group]?.discard(from, laneLength * Float32Array.BYTES_PER_ELEMENT);
+    }
+    // Whole pages alone are given back.
+    this.#held[lane] = 'leftovers';
+    this.#resident.delete(lane);
   }
 
   #fill(layout: LaneLayout, lane: number, adapter: PackedAdapter | null): void {
