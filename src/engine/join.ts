@@ -8,7 +8,7 @@ import { nextToAdmit, recordTurn } from './scheduler/admission.ts';
 import { initialCapacity } from './scheduler/capacity.ts';
 import { recordJoin } from './scheduler/costs.ts';
 import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
-import { countRows } from './scheduler/plan.ts';
+import { decodingCount } from './scheduler/plan.ts';
 import { nextToLoad, type PrefetchView } from './scheduler/prefetch.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
@@ -21,15 +21,15 @@ export function joinWaiting(state: EngineState, loaded: () => void): void {
       (sequence) => sequence.phase === 'ready' && !awaitsMask(sequence) && !state.merging.awaitsMerge(sequence),
     );
     const next = nextToAdmit(ready, state.groupTurns);
-    if (next === null || !hasTimeFor(state, next, ready.length) || !admit(state, next)) return;
+    if (next === null || !hasTimeFor(state, next) || !admit(state, next)) return;
   }
 }
 
 /** Copying an adapter into a row takes as long as a call, so a burst of arrivals joins over several interludes. */
-function hasTimeFor(state: EngineState, sequence: Sequence, readyCount: number): boolean {
+function hasTimeFor(state: EngineState, sequence: Sequence): boolean {
   if (sequence.residence === null || state.merging.wayOf(sequence) !== null) return true;
   const rows = [...state.running.values()].flatMap(({ row }) => row ?? []);
-  const leftMs = remainingMs(state.interlude, state.limits.maxStretch, countRows(rows, readyCount));
+  const leftMs = remainingMs(state.interlude, state.limits.maxStretch, decodingCount(rows));
   return allows(state.interlude, leftMs, state.costs.joinMs);
 }
 

@@ -6,7 +6,7 @@ import type { MergeEntry, MergeMoment } from './merge-book.ts';
 import { recordMove } from './scheduler/costs.ts';
 import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
 import { type MergeStep, nextMergeStep } from './scheduler/merge-policy.ts';
-import { countRows } from './scheduler/plan.ts';
+import { decodingCount } from './scheduler/plan.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
 
@@ -116,7 +116,7 @@ function moveRows(state: EngineState): void {
     const way = state.merging.wayOf(sequence);
     if (row === null || row.merged === way) continue;
     const rows = [...state.running.values()].flatMap((other) => other.row ?? []);
-    const leftMs = remainingMs(state.interlude, state.limits.maxStretch, countRows(rows, 0));
+    const leftMs = remainingMs(state.interlude, state.limits.maxStretch, decodingCount(rows));
     if (!allows(state.interlude, leftMs, state.costs.moveMs)) return;
     moveRow(state, sequence, row, way);
   }

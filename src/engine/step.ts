@@ -79,11 +79,9 @@ function restore(state: EngineState, rowId: RowId): number {
 }
 
 function planNext(state: EngineState): CallPlan | null {
-  const { costs, interlude, laneTurns, limits, running, waiting } = state;
+  const { costs, interlude, laneTurns, limits } = state;
   const rows = [...members(state)].map((member) => viewOf(state, member));
-  const readyCount = [...waiting].filter(({ phase }) => phase === 'ready').length;
-  const waitingCount = Math.min(readyCount, limits.maxBatch - running.size);
-  return planCall(rows, laneTurns, { costs, interlude, maxStretch: limits.maxStretch, waitingCount });
+  return planCall(rows, laneTurns, { costs, interlude, maxStretch: limits.maxStretch });
 }
 
 function viewOf(state: EngineState, { sequence, row }: Member): RowView {

@@ -9,12 +9,6 @@ export interface Interlude {
   readonly actionCount: number;
 }
 
-export interface RowCounts {
-  readonly decoding: number;
-  /** Rows that still read their prompt, and requests that could join. */
-  readonly reading: number;
-}
-
 export function afterDecode(decodeMs: number): Interlude {
   return { decodeMs, spentMs: 0, actionCount: 0 };
 }
@@ -28,12 +22,11 @@ const FEW_ROWS = 4;
 
 /**
  * Milliseconds that are left. The decode call's own cost times (`maxStretch` - 1) is the whole, so time between tokens grows to at most
- * `maxStretch` times that without prompts. Fewer than four rows yield as much time as four; and when more rows read than decode, each of
- * them counts as much as one that decodes: a burst is not read drop by drop because its first request answers already.
+ * `maxStretch` times that without prompts. Fewer than four rows yield as much time as four.
  */
-export function remainingMs({ decodeMs, spentMs }: Interlude, maxStretch: number, { decoding, reading }: RowCounts): number {
-  if (decoding === 0) return Infinity;
-  return decodeMs * (maxStretch - 1) * Math.max(1, reading / decoding, FEW_ROWS / decoding) - spentMs;
+export function remainingMs({ decodeMs, spentMs }: Interlude, maxStretch: number, decodingCount: number): number {
+  if (decodingCount === 0) return Infinity;
+  return decodeMs * (maxStretch - 1) * Math.max(1, FEW_ROWS / decodingCount) - spentMs;
 }
 
 /** The first action of an interlude always may run, or requests would wait for ever behind cheap decode calls. */

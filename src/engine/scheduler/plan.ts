@@ -4,7 +4,7 @@
 import type { Digest } from '../../core/index.ts';
 import type { RowId } from '../ports.ts';
 import type { CallCosts } from './costs.ts';
-import { chunkFor, remainingMs, type Interlude, type RowCounts } from './interlude.ts';
+import { chunkFor, type Interlude, remainingMs } from './interlude.ts';
 
 export interface RowView {
   readonly id: RowId;
@@ -43,8 +43,6 @@ export interface Pace {
   readonly costs: CallCosts;
   readonly interlude: Interlude;
   readonly maxStretch: number;
-  /** Requests without a row that could join. */
-  readonly waitingCount: number;
 }
 
 /** A chunk of a prompt while the interlude has time for one, else the decode lane that waited longest; null when no row has work. */
@@ -60,16 +58,15 @@ export function planCall(rows: readonly RowView[], turns: LaneTurns, pace: Pace)
   return { kind: 'decode', capacity, merged, rows: decoding.filter((row) => laneOf(row) === lane).map((row) => row.id) };
 }
 
-export function countRows(rows: readonly Pick<RowView, 'cachedPositions' | 'prefillTarget'>[], waitingCount: number): RowCounts {
-  const reading = rows.filter(isPrefilling).length;
-  return { decoding: rows.length - reading, reading: reading + waitingCount };
+export function decodingCount(rows: readonly Pick<RowView, 'cachedPositions' | 'prefillTarget'>[]): number {
+  return rows.filter((row) => !isPrefilling(row)).length;
 }
 
 /** Prefilling rows take turns, so a short prompt does not wait for the whole of a long one. */
-function planPrefill(rows: readonly RowView[], { costs, interlude, maxStretch, waitingCount }: Pace): CallPlan | null {
+function planPrefill(rows: readonly RowView[], { costs, interlude, maxStretch }: Pace): CallPlan | null {
   const row = leastRecent(withoutFollowers(rows.filter(isPrefilling)), (candidate) => candidate.lastPrefillStep);
   if (row === null) return null;
-  const leftMs = remainingMs(interlude, maxStretch, countRows(rows, waitingCount));
+  const leftMs = remainingMs(interlude, maxStretch, decodingCount(rows));
   const { cachedPositions, prefillTarget, maxChunk } = row;
   const tokenCount = chunkFor(costs, interlude, leftMs, {
     position: cachedPositions,
