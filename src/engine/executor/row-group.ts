@@ -30,7 +30,7 @@ export class RowGroup implements Disposable {
     this.#options = options;
     const { model, capacity, laneCount } = options;
     this.#kv = new KvMemory(model, capacity, laneCount);
-    this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbind((key) => !key.startsWith('none:')));
+    this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbindAdapters());
     this.#rows = Array.from({ length: laneCount }, () => null);
     this.#lengths = Array.from({ length: laneCount }, () => 0);
   }
@@ -51,6 +51,8 @@ export class RowGroup implements Disposable {
     this.#lengths[lane] = 0;
     this.#adapters.clear(lane);
     this.#trim(lane);
+    // Native objects of an idle engine are those of the base alone, however many calls there were.
+    if (this.isEmpty) this.#unbindAdapters();
   }
 
   /** Moves a row here from another group with its first positions and its adapter, or another in its place. */
@@ -171,6 +173,10 @@ export class RowGroup implements Disposable {
     });
     this.#bound.set(key, bound);
     return bound;
+  }
+
+  #unbindAdapters(): void {
+    this.#unbind((key) => !key.startsWith('none:'));
   }
 
   #unbind(matches: (key: string) => boolean): void {

@@ -19,7 +19,7 @@ export interface ChosenSession {
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
  * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For w8a8 beside int8: faster from 4 on
- * with AMX, on Zen 4 equal at 6 to 8, a tenth faster at 12 (models/DECISIONS.md).
+ * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8 (models/DECISIONS.md).
  */
 function minTokensOf({ precision }: CompiledModel): number {
   if (precision === 'fp32') return 32;
