@@ -97,7 +97,7 @@ export class AdapterLanes implements Disposable {
     this.#trim();
   }
 
-  /** Layouts of the groups, in the order given to the constructor; null while no lane has an adapter. */
+  /** Layouts of the groups, in the order given to the constructor; null before the first adapter came. */
   get layout(): LaneLayout | null {
     return this.#layout;
   }
