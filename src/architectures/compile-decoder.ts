@@ -43,6 +43,9 @@ export interface RowWiseGroup extends RowProduct {
   readonly smoothing: Float32Array | null;
 }
 
+/** Needs no calibration, so it serves any weights. */
+export const TWO_PRODUCTS: RowWiseGroup = { products: 2, rotation: null, range: null, smoothing: null };
+
 export interface CompileOptions {
   readonly precision: Precision;
   readonly rowWise?: RowWise;
@@ -106,6 +109,6 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
 function rowWiseGroups({ others, groups }: RowWise, changed: ReadonlySet<string>): readonly (readonly [string, RowWiseGroup])[] {
   return [...groups].flatMap(([group, how]) => {
     if (!changed.has(group)) return [[group, how] as const];
-    return others === 'two-products' ? [[group, { products: 2, rotation: null, range: null, smoothing: null }] as const] : [];
+    return others === 'two-products' ? [[group, TWO_PRODUCTS] as const] : [];
   });
 }

@@ -7,6 +7,7 @@ export {
   type Precision,
   type RowWise,
   type RowWiseGroup,
+  TWO_PRODUCTS,
 } from './compile-decoder.ts';
 export { hasCommonRange, int8BlockSize, rotationBlock } from './even-inputs.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';

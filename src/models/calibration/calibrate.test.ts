@@ -29,11 +29,9 @@ describe('calibrate', () => {
       expect(maxima.map(({ length }) => length)).toEqual(Array(layerCount).fill(kvHeadCount * headSize));
     const all = [...alone.inputMax.values(), ...alone.keyMax, ...alone.valueMax];
     expect(all.every((values) => values.every((value) => value > 0 && Number.isFinite(value)))).toBe(true);
-    // Rounding moves predictions: what is chosen stays within the bound of paired levels.
+    // Some groups of random weights bear one product.
     expect(alone.oneProduct.length).toBeGreaterThan(0);
     expect([...groupWeights(model.config).keys()]).toEqual(expect.arrayContaining([...alone.oneProduct]));
-    expect(alone.divergence).toBeGreaterThan(0);
-    expect(alone.divergence).toBeLessThanOrEqual(0.012);
     expect([...alone.ranges.keys()]).toEqual([...alone.inputMax.keys()].filter((group) => /qkv|gate_up/.test(group)));
     for (const range of alone.ranges.values()) expect(range).toBeGreaterThan(0);
     await ensureCompiled(model, 'fp32');

@@ -16,7 +16,6 @@ const CALIBRATION: Calibration = {
   valueMax: layers(2),
   ranges: new Map([['layers.0.qkv', 3.5]]),
   oneProduct: ['layers.0.qkv', 'head'],
-  divergence: 0.125,
 };
 
 const folder = temporaryFolder();
@@ -29,7 +28,7 @@ describe('a stored calibration', () => {
   });
 
   it('may have found no group that bears one product', async () => {
-    const none = { ...CALIBRATION, ranges: new Map(), oneProduct: [], divergence: 0 };
+    const none = { ...CALIBRATION, ranges: new Map(), oneProduct: [] };
     await writeCalibration(folder, BASE, none);
     expect(await readCalibration(folder, BASE)).toEqual(none);
   });

@@ -11,7 +11,6 @@ const CALIBRATION_VERSION = '4';
 const CALIBRATION_FILE = 'calibration.safetensors';
 const FORMAT = 'lorikeet-calibration';
 const ONE_PRODUCT = 'one_product';
-const DIVERGENCE = 'divergence';
 
 /** What the calibration text shows of a base: how large activations become, and which projections bear coarser products. */
 export interface Calibration {
@@ -25,9 +24,8 @@ export interface Calibration {
   readonly levels: RowLevels;
   /** Of the groups whose turned inputs have a range that serves all rows: the largest value that is not cut off. */
   readonly ranges: ReadonlyMap<string, number>;
-  /** Groups that bear one product in integers at w8a8, and the mean KL divergence of the model with all of them from the float32 model, in nats. */
+  /** Groups that bear one product in integers at w8a8. */
   readonly oneProduct: readonly string[];
-  readonly divergence: number;
 }
 
 /** The calibration of this base in its package folder; null when there is none, or one that is damaged, older or of another base. */
@@ -52,7 +50,6 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
           .get(ONE_PRODUCT)
           ?.split(' ')
           .filter((group) => group !== '') ?? [],
-      divergence: measures.get(DIVERGENCE)?.[0] ?? Infinity,
     };
   } catch {
     return null;
@@ -61,13 +58,12 @@ export async function readCalibration(modelFolder: string, baseDigest: Digest): 
 
 /** Replaces the package's calibration; whole or not at all. */
 export async function writeCalibration(modelFolder: string, baseDigest: Digest, calibration: Calibration): Promise<void> {
-  const { levels, inputMax, keyMax, valueMax, ranges, oneProduct, divergence } = calibration;
+  const { levels, inputMax, keyMax, valueMax, ranges, oneProduct } = calibration;
   const measures: readonly (readonly [string, Float32Array])[] = [
     ...[...inputMax].map(([group, values]): readonly [string, Float32Array] => [`input.${group}`, values]),
     ...keyMax.map((values, layer): readonly [string, Float32Array] => [`key.${layer}`, values]),
     ...valueMax.map((values, layer): readonly [string, Float32Array] => [`value.${layer}`, values]),
     ...[...ranges].map(([group, value]): readonly [string, Float32Array] => [`range.${group}`, Float32Array.of(value)]),
-    [DIVERGENCE, Float32Array.of(divergence)],
   ];
   const tensors = measures.map(([name, values]) => float32Tensor(name, [values.length], values));
   const path = join(modelFolder, CALIBRATION_FILE);

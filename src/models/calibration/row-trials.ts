@@ -26,7 +26,7 @@ export interface RowTrialOptions {
   /** The groups of the switches. */
   readonly candidates: readonly Candidate[];
   readonly bound: number;
-  readonly onTrial?: () => void;
+  readonly onTrial: () => void;
 }
 
 const SWITCH = 'row_wise.';
@@ -42,17 +42,17 @@ export async function tryRowWise({ candidates, bound, onTrial, ...options }: Row
   using trial = new Trial(options);
   const reference = trial.run([]).slice();
   const ranges = trial.takeRanges();
-  const { groups, divergence } = await chooseGroups(candidates, bound, async (tried) => {
+  const oneProduct = await chooseGroups(candidates, bound, async (tried) => {
     const moved = meanDivergence(reference, trial.run(tried), options.config.vocabularySize);
-    onTrial?.();
+    onTrial();
     // A run blocks; in between, the process may learn that its parent has gone.
     await nextTurn();
     return moved;
   });
-  return { ranges, oneProduct: groups, divergence };
+  return { ranges, oneProduct };
 }
 
-export type ChosenRows = Pick<Calibration, 'ranges' | 'oneProduct' | 'divergence'>;
+export type ChosenRows = Pick<Calibration, 'ranges' | 'oneProduct'>;
 
 function namesAfter(prefix: string, values: readonly { readonly name: string }[]): readonly string[] {
   return values.filter(({ name }) => name.startsWith(prefix)).map(({ name }) => name.slice(prefix.length));
@@ -123,7 +123,8 @@ class Trial implements Disposable {
     const ranges = new Map<string, number>();
     for (const [group, largest] of this.#largest) {
       const range = largest.toSorted()[Math.ceil(WHOLE_ROWS * largest.length) - 1] ?? 0;
-      ranges.set(group, range);
+      // Rows of zeros alone tell no range: each row will have its own.
+      if (range > 0) ranges.set(group, range);
       this.#binding.input(RANGE + group, this.#tensor('float32', [1], Float32Array.of(range)));
     }
     return ranges;

@@ -5,12 +5,6 @@ export interface Candidate {
   readonly weightCount: number;
 }
 
-export interface Choice {
-  readonly groups: readonly string[];
-  /** Estimated mean KL divergence, in nats, of the model with these groups row-wise from the float32 model. */
-  readonly divergence: number;
-}
-
 /** Neighbours that are tried together. */
 interface Part {
   readonly candidates: readonly Candidate[];
@@ -26,17 +20,17 @@ export async function chooseGroups(
   candidates: readonly Candidate[],
   bound: number,
   measure: (groups: readonly string[]) => Promise<number>,
-): Promise<Choice> {
+): Promise<readonly string[]> {
   const part = async (some: readonly Candidate[]): Promise<Part> => ({
     candidates: some,
     divergence: await measure(some.map(({ group }) => group)),
   });
   let parts = candidates.length === 0 ? [] : [await part(candidates)];
   for (;;) {
-    const divergence = parts.reduce((sum, each) => sum + each.divergence, 0);
+    const sum = parts.reduce((total, each) => total + each.divergence, 0);
     const worst = parts.toSorted((one, other) => density(other) - density(one))[0];
     // Not a number is not within the bound either.
-    if (divergence <= bound || worst === undefined) return { groups: inOrder(candidates, parts), divergence };
+    if (sum <= bound || worst === undefined) return inOrder(candidates, parts);
     parts = parts.filter((each) => each !== worst);
     const { length } = worst.candidates;
     if (length === 1) continue;

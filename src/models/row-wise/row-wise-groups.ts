@@ -6,8 +6,9 @@ import {
   rotationBlock,
   type RowWise,
   type RowWiseGroup,
+  TWO_PRODUCTS,
 } from '../../architectures/index.ts';
-import { type RowLevels, type RowTrial, type WeightRecipe } from '../../graph/index.ts';
+import type { RowLevels, RowTrial, WeightRecipe } from '../../graph/index.ts';
 import type { Calibration } from '../calibration/calibration.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { createMaterialiser } from '../materialise.ts';
@@ -70,7 +71,7 @@ export async function chosenRowWise(model: ModelPackage, calibration: Calibratio
   for (const [group, { rotation, hasRange }] of rowTrials(config)) {
     const range = hasRange ? (calibration.ranges.get(group) ?? null) : null;
     if (calibration.oneProduct.includes(group)) groups.set(group, { products: 1, rotation, range, smoothing: smoothed.get(group) ?? null });
-    else if (kernels.others === 'two-products') groups.set(group, { products: 2, rotation: null, range: null, smoothing: null });
+    else if (kernels.others === 'two-products') groups.set(group, TWO_PRODUCTS);
   }
   return { ...kernels, groups };
 }
