@@ -21,8 +21,17 @@ export function joinWaiting(state: EngineState, loaded: () => void): void {
       (sequence) => sequence.phase === 'ready' && !awaitsMask(sequence) && !state.merging.awaitsMerge(sequence),
     );
     const next = nextToAdmit(ready, state.groupTurns);
-    if (next === null || !hasTimeFor(state, next) || !admit(state, next)) return;
+    if (next === null || isBehindUnread(state) || !hasTimeFor(state, next) || !admit(state, next)) return;
   }
+}
+
+/**
+ * While rows decode, one joins when the one before has begun to be read: until then it would be computed in every decode call, for nothing. A burst waits outside
+ * of the batch, as long as it would inside.
+ */
+function isBehindUnread({ running }: EngineState): boolean {
+  const rows = [...running.values()].flatMap(({ row }) => row ?? []);
+  return decodingCount(rows) > 0 && rows.some(({ cachedPositions }) => cachedPositions === 0);
 }
 
 /** Copying an adapter into a row takes as long as a call, so a burst of arrivals joins over several interludes. */
@@ -100,7 +109,7 @@ function admit(state: EngineState, sequence: Sequence): boolean {
     merged,
     cachedPositions: 0,
     prefillTarget: sequence.tokens.length,
-    lastPrefillStep: -1,
+    lastPrefillStep: state.step,
     prefix: firstPlace(state, sequence),
   };
   state.running.set(id, sequence);

@@ -33,6 +33,43 @@ describe('an engine whose rows decode while prompts come', () => {
   };
   const decodeMs = FAKE_COST_MS.decode(8);
 
+  /** Rows that the engine holds and has read nothing of. */
+  const unreadCount = ({ engine }: EngineHarness): number =>
+    engine.snapshot().running.filter(({ row }) => row?.cachedPositions === 0).length;
+
+  it('gives a row to one of a burst after the other, as each begins to be read', async () => {
+    const harness = new EngineHarness({ limits: { maxBatch: 16 } });
+    harness.submit(request('decodes', { maxNewTokens: 60 }));
+    while (harness.tokensOf('decodes').length < 5) harness.step();
+    for (let index = 0; index < 6; index += 1) harness.submit(request(`b${index}`, { promptTokenIds: prompt(12), maxNewTokens: 30 }));
+    let most = 0;
+    while (harness.endOf('b5') === null) {
+      harness.step();
+      most = Math.max(most, unreadCount(harness));
+    }
+    expect(most).toBe(1);
+  });
+
+  it('gives rows to all of a burst at once while nothing decodes', () => {
+    const harness = new EngineHarness({ limits: { maxBatch: 16 } });
+    for (let index = 0; index < 6; index += 1) harness.submit(request(`b${index}`, { promptTokenIds: prompt(12) }));
+    harness.step();
+    expect(harness.engine.stats().runningRequests).toBe(6);
+  });
+
+  it('does not let those that come later overtake a prompt for ever', async () => {
+    const limits = { maxBatch: 16, maxContext: 8192, kvCacheBytes: 16 * 65_536, prefillChunk: 128, maxStretch: 1.1 };
+    const harness = new EngineHarness({ executor: new FakeExecutor({ maxContext: 8192 }), limits });
+    harness.submit(request('decodes', { maxNewTokens: 2000 }));
+    while (harness.tokensOf('decodes').length < 5) harness.step();
+    harness.submit(request('long', { promptTokenIds: prompt(200), maxNewTokens: 1 }));
+    for (let arrival = 0; harness.endOf('long') === null && arrival < 200; arrival += 1) {
+      harness.submit(request(`short${arrival}`, { promptTokenIds: prompt(8), maxNewTokens: 2 }));
+      for (let step = 0; step < 3; step += 1) harness.step();
+    }
+    expect(harness.endOf('long')).toBe('finished length');
+  });
+
   it('reads a prompt of 4,000 tokens without more than doubling their time between tokens', async () => {
     const gaps = await gapsOf([{ id: 'long', promptLength: 4000 }]);
     expect(gaps.length).toBeGreaterThan(50);
@@ -40,7 +77,7 @@ describe('an engine whose rows decode while prompts come', () => {
   });
 
   it('lets the requests of a burst copy their adapters one by one', async () => {
-    const gaps = await gapsOf([0, 1, 2, 0, 1, 2].map((adapter, index) => ({ id: `b${index}`, promptLength: 20 + index, adapter })));
+    const gaps = await gapsOf([0, 1, 2, 0, 1, 2].map((adapter, index) => ({ id: `b${index}`, promptLength: 8 + index, adapter })));
     expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * decodeMs);
   });
 });

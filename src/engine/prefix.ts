@@ -28,7 +28,7 @@ export function canRestore(sequence: Sequence, { prefix, cachedPositions, prefil
 /** Copies the next known blocks into the row. Answers their positions, 0 when the next block must be computed. */
 export function restorePrefix(state: EngineState, sequence: Sequence, row: Row): number {
   const before = row.cachedPositions;
-  if (row.prefix !== null && row.lastPrefillStep < 0 && !sequence.preempted) state.counters.prefixQueriedTokens += row.prefillTarget;
+  if (row.prefix !== null && before === 0 && !sequence.preempted) state.counters.prefixQueriedTokens += row.prefillTarget;
   for (let count = 0; count < MAX_RESTORED_BLOCKS && canRestore(sequence, row); count += 1) {
     const key = row.prefix?.nextKey ?? null;
     const block = key === null ? null : state.prefixCache.find(key);

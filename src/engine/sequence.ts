@@ -21,7 +21,7 @@ export interface Row {
   cachedPositions: number;
   /** Tokens that were known when the row was given: they are prefilled, later ones decoded. */
   readonly prefillTarget: number;
-  /** Step of the latest prefill chunk; -1 before the first. */
+  /** Step of the latest prefill chunk; before the first, that in which the row joined. */
   lastPrefillStep: number;
   /** Where it stands in the prefix cache; null when it takes no part, or no more. */
   prefix: PrefixPlace | null;

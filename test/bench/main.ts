@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchSchedule } from './load/schedule.ts';
 import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
 import { benchQuality } from './quality/quality.ts';
@@ -19,6 +20,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   train: benchTrain,
   beside: benchBeside,
   load: benchLoad,
+  schedule: benchSchedule,
   fleet: benchFleet,
   'long-prompt': benchLongPrompt,
   merged: benchMerged,
@@ -44,6 +46,7 @@ Parts (all of them but decode when none is named):
   train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
   beside       what a training job does to the rows that decode beside it
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
+  schedule     the scheduling of load in simulated time, where the machine's noise does not reach
   fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
   merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others

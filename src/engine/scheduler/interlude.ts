@@ -43,10 +43,16 @@ export interface ChunkLimits {
   readonly maxChunk: number;
 }
 
+/**
+ * So many tokens are read in one call or not yet: most of a short call's time does not depend on its tokens, so two take nearly twice as long, and a burst waits
+ * that much longer for its first tokens.
+ */
+const SHORT_REST = 6 * CHUNK_STEP;
+
 /** Tokens of the next prefill call: what fits, the least chunk when it is the interlude's first action, else 0. */
 export function chunkFor(costs: CallCosts, interlude: Interlude, leftMs: number, { position, tokenCount, maxChunk }: ChunkLimits): number {
   const most = Math.min(tokenCount, maxChunk);
-  const least = Math.min(most, CHUNK_STEP);
+  const least = most <= SHORT_REST ? most : CHUNK_STEP;
   if (leftMs === Infinity) return most;
   for (let count = most; count > least; count = Math.ceil(count / CHUNK_STEP - 1) * CHUNK_STEP) {
     if (predictPrefill(costs, count, position) <= leftMs) return count;

@@ -53,6 +53,16 @@ describe('planning a call', () => {
     expect(planCall(rows, new Map(), twice)).toMatchObject({ kind: 'decode' });
   });
 
+  it('reads a short rest whole or not yet', () => {
+    const rows = [...FOUR_DECODE, reader(5, { prefillTarget: 20, maxChunk: 128 })];
+    // 40 ms; a call of 4 tokens would fit.
+    expect(planCall(rows, new Map(), pace(20))).toEqual({ kind: 'prefill', row: 5, tokenCount: 20 });
+    const spent = { ...pace(20), interlude: afterAction(afterDecode(20), 5) };
+    expect(planCall(rows, new Map(), spent)).toMatchObject({ kind: 'decode' });
+    const longer = [...FOUR_DECODE, reader(5, { prefillTarget: 28, maxChunk: 128 })];
+    expect(planCall(longer, new Map(), spent)).toEqual({ kind: 'prefill', row: 5, tokenCount: 4 });
+  });
+
   it('lets several short prompts share the time', () => {
     const rows = [...FOUR_DECODE, reader(5, { prefillTarget: 10, lastPrefillStep: 4 }), reader(6, { prefillTarget: 10 })];
     const first = pace(100);

@@ -15,7 +15,7 @@ export interface RowView {
   readonly cachedPositions: number;
   /** Positions that must be in the cache before the row decodes. */
   readonly prefillTarget: number;
-  /** Step of the row's latest prefill chunk; -1 before the first. */
+  /** Step of the row's latest prefill chunk; before the first, that in which it joined: who joins later does not come before who waits. */
   readonly lastPrefillStep: number;
   /** Largest chunk this row may take in one call. */
   readonly maxChunk: number;
