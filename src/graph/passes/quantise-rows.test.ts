@@ -37,11 +37,10 @@ describe('quantise-rows', () => {
         %one/highest: float32[b, t, 1] = ReduceMax(%x.one) {axes=[2], keepdims=1}
         %one/Neg: float32[b, t, 1] = Neg(%one/lowest)
         %one/largest: float32[b, t, 1] = Max(%one/highest, %one/Neg)
-        %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
-        %one/Div: float32[b, t, 4] = Div(%x.one, %one/scale)
-        %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/Div, [1], [128])
-        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(w.one), [1], @w8.paired.scales(w.one), [128])
-        %y.one: float32[b, t, 2] = Mul(%one/product, %one/scale)
+        %one/of_largest: float32[b, t, 4] = Div(%x.one, %one/largest)
+        %one/levels: uint8[b, t, 4] = QuantizeLinear(%one/of_largest, [0.007874015718698502], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(w.one), [0.007874015718698502], @w8.paired.scales(w.one), [128])
+        %y.one: float32[b, t, 2] = Mul(%one/product, %one/largest)
         %y.two: float32[b, t, 2] = MatMul(%x.two, @transpose(w.two))
         return %y.one, %y.two
       }"
@@ -106,11 +105,10 @@ describe('quantise-rows of turned inputs', () => {
         %one/highest: float32[b, t, 1] = ReduceMax(%one/rotated) {axes=[2], keepdims=1}
         %one/Neg: float32[b, t, 1] = Neg(%one/lowest)
         %one/largest: float32[b, t, 1] = Max(%one/highest, %one/Neg)
-        %one/scale: float32[b, t, 1] = Mul(%one/largest, [0.007874015718698502])
-        %one/Div: float32[b, t, 64] = Div(%one/rotated, %one/scale)
-        %one/levels: uint8[b, t, 64] = QuantizeLinear(%one/Div, [1], [128])
-        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(hadamard32(w)), [1], @w8.paired.scales(hadamard32(w)), [128])
-        %y: float32[b, t, 2] = Mul(%one/product, %one/scale)
+        %one/of_largest: float32[b, t, 64] = Div(%one/rotated, %one/largest)
+        %one/levels: uint8[b, t, 64] = QuantizeLinear(%one/of_largest, [0.007874015718698502], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(hadamard32(w)), [0.007874015718698502], @w8.paired.scales(hadamard32(w)), [128])
+        %y: float32[b, t, 2] = Mul(%one/product, %one/largest)
         return %y
       }"
     `);
@@ -153,13 +151,12 @@ describe('quantise-rows after fuse-projections', () => {
         %mlp/gate_up/highest: float32[b, t, 1] = ReduceMax(%x) {axes=[2], keepdims=1}
         %mlp/gate_up/Neg: float32[b, t, 1] = Neg(%mlp/gate_up/lowest)
         %mlp/gate_up/largest: float32[b, t, 1] = Max(%mlp/gate_up/highest, %mlp/gate_up/Neg)
-        %mlp/gate_up/scale: float32[b, t, 1] = Mul(%mlp/gate_up/largest, [0.007874015718698502])
-        %mlp/gate_up/Div: float32[b, t, 4] = Div(%x, %mlp/gate_up/scale)
-        %mlp/gate_up/levels: uint8[b, t, 4] = QuantizeLinear(%mlp/gate_up/Div, [1], [128])
-        %mlp/gate_up/part0/product: float32[b, t, 2] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),0,2)), [1], @w8.paired.scales(rows(concat(w.gate,w.up),0,2)), [128])
-        %y.gate: float32[b, t, 2] = Mul(%mlp/gate_up/part0/product, %mlp/gate_up/scale)
-        %mlp/gate_up/part1/product: float32[b, t, 3] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),2,3)), [1], @w8.paired.scales(rows(concat(w.gate,w.up),2,3)), [128])
-        %y.up: float32[b, t, 3] = Mul(%mlp/gate_up/part1/product, %mlp/gate_up/scale)
+        %mlp/gate_up/of_largest: float32[b, t, 4] = Div(%x, %mlp/gate_up/largest)
+        %mlp/gate_up/levels: uint8[b, t, 4] = QuantizeLinear(%mlp/gate_up/of_largest, [0.007874015718698502], [128])
+        %mlp/gate_up/part0/product: float32[b, t, 2] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),0,2)), [0.007874015718698502], @w8.paired.scales(rows(concat(w.gate,w.up),0,2)), [128])
+        %y.gate: float32[b, t, 2] = Mul(%mlp/gate_up/part0/product, %mlp/gate_up/largest)
+        %mlp/gate_up/part1/product: float32[b, t, 3] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),2,3)), [0.007874015718698502], @w8.paired.scales(rows(concat(w.gate,w.up),2,3)), [128])
+        %y.up: float32[b, t, 3] = Mul(%mlp/gate_up/part1/product, %mlp/gate_up/largest)
         return %y.gate, %y.up
       }"
     `);

@@ -120,11 +120,16 @@ function emitRows(emitter: Emitter, plain: Value, { products, rotation, range }:
 
 /** `largest` is what the last level stands for, [.., 1]. */
 function emitScaledRows(emitter: Emitter, x: Value, largest: Value, products: RowProducts): RowsInIntegers {
+  // A node for [.., 1] costs as much as one for whole rows, so one digit does without it: x / largest is in steps of 1/127.
+  if (products === 1)
+    return {
+      scale: largest,
+      digits: [emitDigit(emitter, emitter.emit('Div', [x, largest], {}, { name: 'of_largest' }), 1 / LARGEST_LEVEL, 'levels')],
+    };
   const { graph } = emitter;
   const scale = emitter.emit('Mul', [largest, graph.initializer(constant(Float32Array.of(1 / LARGEST_LEVEL)))], {}, { name: 'scale' });
   const inSteps = emitter.emit('Div', [x, scale]);
   const coarse = emitDigit(emitter, inSteps, 1, 'levels');
-  if (products === 1) return { scale, digits: [coarse] };
   const rest = emitter.emit('Sub', [inSteps, emitter.emit('Round', [inSteps])], {}, { name: 'rest' });
   return { scale, digits: [coarse, emitDigit(emitter, rest, FINE_STEP, 'fine_levels')] };
 }
