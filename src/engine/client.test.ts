@@ -138,6 +138,25 @@ describe('an engine client', () => {
     close();
   });
 
+  it('answers who asks for counters with those of after the question, whatever comes by itself meanwhile', async () => {
+    const { link, port } = createMemoryChannel();
+    const engine = await createInProcessClient();
+    const stats = await engine.client.refreshStats();
+    engine.close();
+    if (stats === null) throw new Error('the engine has no counters');
+    const client = new RemoteEngineClient(link, { maxOpenRequests: 1 });
+    let asked = 0;
+    port.onMessage((message) => {
+      if (message.kind !== 'stats') return;
+      asked += 1;
+      if (asked < 2) return;
+      for (const generatedTokens of [1, 2]) port.send({ kind: 'stats', stats: { ...stats, generatedTokens }, asked: true });
+    });
+    const answers = [client.refreshStats(), client.refreshStats()];
+    port.send({ kind: 'stats', stats: { ...stats, generatedTokens: 0 }, asked: false });
+    expect((await Promise.all(answers)).map((answer) => answer?.generatedTokens)).toEqual([1, 2]);
+  });
+
   it('answers pings, and reports counters on demand', async () => {
     const { client, close } = await createInProcessClient();
     await collect(client.submit(request('a', { maxNewTokens: 6 })));

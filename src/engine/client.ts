@@ -40,6 +40,7 @@ export class RemoteEngineClient implements EngineClient {
   #placements: readonly (readonly [Digest, 'side' | 'merged'])[] = [];
   #identity: EngineIdentity | null = null;
   #stats: EngineStats | null = null;
+  /** One for each `stats` message that was not answered yet, in their order. */
   readonly #statsReaders: (() => void)[] = [];
   readonly #startReaders: { readonly resolve: (identity: EngineIdentity) => void; readonly reject: (error: AppError) => void }[] = [];
 
@@ -132,7 +133,8 @@ export class RemoteEngineClient implements EngineClient {
         return;
       case 'stats':
         this.#stats = message.stats;
-        for (const answer of this.#statsReaders.splice(0)) answer();
+        // Those that come by themselves may be older than what was asked for.
+        if (message.asked) this.#statsReaders.shift()?.();
         return;
       case 'pong':
     }

@@ -37,8 +37,8 @@ const STATS_INTERVAL_MS = 1000;
 export function hostEngine(port: HostPort, dependencies: Omit<EngineDependencies, 'emit'>, options: HostOptions): EngineHost {
   const engine = new Engine({ ...dependencies, emit: (events) => port.send({ kind: 'events', events }) }, options.limits);
   const loop = new EngineLoop(engine);
-  const sendStats = (): void => port.send({ kind: 'stats', stats: engine.stats() });
-  const statsTimer = setInterval(sendStats, STATS_INTERVAL_MS);
+  const sendStats = (asked: boolean): void => port.send({ kind: 'stats', stats: engine.stats(), asked });
+  const statsTimer = setInterval(() => sendStats(false), STATS_INTERVAL_MS);
   let closed = false;
 
   function close(): void {
@@ -60,7 +60,7 @@ export function hostEngine(port: HostPort, dependencies: Omit<EngineDependencies
       case 'place':
         return engine.place(message.placements);
       case 'stats':
-        return sendStats();
+        return sendStats(true);
       case 'ping':
         return port.send({ kind: 'pong' });
       case 'shutdown':

@@ -147,5 +147,6 @@ export type FromEngine =
   | { readonly kind: 'ready'; readonly device: string; readonly precision: string; readonly maxContext: number }
   | { readonly kind: 'startup-failed'; readonly message: string }
   | { readonly kind: 'events'; readonly events: readonly EngineEvent[] }
-  | { readonly kind: 'stats'; readonly stats: EngineStats }
+  /** `asked`: one for each `stats` message, in their order; others come by themselves. */
+  | { readonly kind: 'stats'; readonly stats: EngineStats; readonly asked: boolean }
   | { readonly kind: 'pong' };
