@@ -120,7 +120,7 @@ function emitRows(emitter: Emitter, plain: Value, { products, rotation, range }:
 
 /** `largest` is what the last level stands for, [.., 1]. */
 function emitScaledRows(emitter: Emitter, x: Value, largest: Value, products: RowProducts): RowsInIntegers {
-  // A node for [.., 1] costs as much as one for whole rows, so one digit does without it: x / largest is in steps of 1/127.
+  // One digit does without a node for the size of its step: x / largest is in steps of 1/127.
   if (products === 1)
     return {
       scale: largest,

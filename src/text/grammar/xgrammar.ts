@@ -1,5 +1,5 @@
-// The one file that knows the grammar engine (xgrammar as WebAssembly). It takes over console.error and bounds all memory of
-// WebAssembly, so it belongs in a thread of its own; the library says what is wrong by printing, then aborts.
+// The one file that knows the grammar engine (xgrammar as WebAssembly). It bounds all memory of WebAssembly, so it belongs in a
+// thread of its own; the library says what is wrong by printing, then aborts.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { compileFunction, constants } from 'node:vm';
@@ -36,10 +36,8 @@ export async function loadGrammarEngine(
   memoryLimitBytes: number,
 ): Promise<GrammarEngine> {
   const printed: string[] = [];
-  // oxlint-disable-next-line no-console -- the library has no other way to say what is wrong
-  console.error = (line: unknown) => void printed.push(String(line));
   const memory = boundMemory(memoryLimitBytes);
-  const library = loadLibrary();
+  const library = loadLibrary((line) => void printed.push(String(line)));
   // The declarations know strings only; the binding takes bytes, which are not always UTF-8.
   const tokens = vocabulary as unknown as string[];
   const info = await library.TokenizerInfo.createTokenizerInfo(tokens, 'raw', false, tokens.length, [...stopTokenIds]);
@@ -115,16 +113,16 @@ function complaint(printed: readonly string[], level: 'FATAL' | 'WARNING'): stri
   return found === undefined ? null : found.replace(/^\[\w+\] \S+:\d+: (?:Check failed: \(.*\) is false: )?/, '').slice(0, 300);
 }
 
-/** 0.1.27 is a UMD file in a package that says it holds ES modules, so no loader takes it for what it is. */
-function loadLibrary(): typeof Library {
+/** 0.1.27 is a UMD file in a package that says it holds ES modules, so no loader takes it for what it is. It prints to the console that it is given. */
+function loadLibrary(print: (line: unknown) => void): typeof Library {
   const file = createRequire(import.meta.url).resolve('@mlc-ai/web-xgrammar');
   const module = { exports: {} };
-  const wrapper = compileFunction(readFileSync(file, 'utf8'), ['exports', 'module', 'require', '__filename'], {
+  const wrapper = compileFunction(readFileSync(file, 'utf8'), ['exports', 'module', 'require', '__filename', 'console'], {
     filename: file,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const load = wrapper as (...globals: unknown[]) => void;
-  load(module.exports, module, createRequire(file), file);
+  load(module.exports, module, createRequire(file), file, { log: print, error: print });
   return module.exports as typeof Library;
 }
 
