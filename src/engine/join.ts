@@ -7,11 +7,12 @@ import type { AdapterResidence } from './residency.ts';
 import { nextToAdmit, recordTurn } from './scheduler/admission.ts';
 import { initialCapacity } from './scheduler/capacity.ts';
 import { recordJoin } from './scheduler/costs.ts';
-import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
+import { afterAction, allows } from './scheduler/interlude.ts';
 import { decodingCount } from './scheduler/plan.ts';
 import { nextToLoad, type PrefetchView } from './scheduler/prefetch.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
+import { runningRows, timeLeftMs } from './time-left.ts';
 
 /** Starts loads and fills free rows. `loaded` is called when a load that was waited for has ended, well or not. */
 export function joinWaiting(state: EngineState, loaded: () => void): void {
@@ -29,17 +30,15 @@ export function joinWaiting(state: EngineState, loaded: () => void): void {
  * While rows decode, one joins when the one before has begun to be read: until then it would be computed in every decode call, for nothing. A burst waits outside
  * of the batch, as long as it would inside.
  */
-function isBehindUnread({ running }: EngineState): boolean {
-  const rows = [...running.values()].flatMap(({ row }) => row ?? []);
+function isBehindUnread(state: EngineState): boolean {
+  const rows = runningRows(state);
   return decodingCount(rows) > 0 && rows.some(({ cachedPositions }) => cachedPositions === 0);
 }
 
 /** Copying an adapter into a row takes as long as a call, so a burst of arrivals joins over several interludes. */
 function hasTimeFor(state: EngineState, sequence: Sequence): boolean {
   if (sequence.residence === null || state.merging.wayOf(sequence) !== null) return true;
-  const rows = [...state.running.values()].flatMap(({ row }) => row ?? []);
-  const leftMs = remainingMs(state.interlude, state.limits.maxStretch, decodingCount(rows));
-  return allows(state.interlude, leftMs, state.costs.joinMs);
+  return allows(state.interlude, timeLeftMs(state), state.costs.joinMs);
 }
 
 function startLoads(state: EngineState, loaded: () => void): void {

@@ -4,11 +4,11 @@ import { describeError, type Digest, isAppError } from '../core/index.ts';
 import { fail } from './leave.ts';
 import type { MergeEntry, MergeMoment } from './merge-book.ts';
 import { recordMove } from './scheduler/costs.ts';
-import { afterAction, allows, remainingMs } from './scheduler/interlude.ts';
+import { afterAction, allows } from './scheduler/interlude.ts';
 import { type MergeStep, nextMergeStep } from './scheduler/merge-policy.ts';
-import { decodingCount } from './scheduler/plan.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
+import { timeLeftMs } from './time-left.ts';
 
 /** A failed merge is not tried again for so long; requests without another way fail with its reason. */
 const RETRY_MS = 30_000;
@@ -115,9 +115,7 @@ function moveRows(state: EngineState): void {
     const { row } = sequence;
     const way = state.merging.wayOf(sequence);
     if (row === null || row.merged === way) continue;
-    const rows = [...state.running.values()].flatMap((other) => other.row ?? []);
-    const leftMs = remainingMs(state.interlude, state.limits.maxStretch, decodingCount(rows));
-    if (!allows(state.interlude, leftMs, state.costs.moveMs)) return;
+    if (!allows(state.interlude, timeLeftMs(state), state.costs.moveMs)) return;
     moveRow(state, sequence, row, way);
   }
 }

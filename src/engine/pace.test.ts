@@ -76,6 +76,11 @@ describe('an engine whose rows decode while prompts come', () => {
     expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * decodeMs);
   });
 
+  it('stretches them further for the rest of a short prompt alone, which is read whole', async () => {
+    const gaps = await gapsOf([0, 1, 2, 0, 1, 2].map((adapter, index) => ({ id: `b${index}`, promptLength: 20 + index, adapter })));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(decodeMs + FAKE_COST_MS.prefill(24));
+  });
+
   it('lets the requests of a burst copy their adapters one by one', async () => {
     const gaps = await gapsOf([0, 1, 2, 0, 1, 2].map((adapter, index) => ({ id: `b${index}`, promptLength: 8 + index, adapter })));
     expect(Math.max(...gaps)).toBeLessThanOrEqual(2 * decodeMs);
