@@ -64,6 +64,11 @@ export interface ModelExecutor {
    */
   run(call: SessionCall): Float32Array;
   /**
+   * exp((logits - largest) * scale) of one line, [vocabularySize]: 1 for the largest; for -Infinity 0 or next to it. The array is the caller's
+   * to change until the next call.
+   */
+  weigh(logits: Float32Array, largest: number, scale: number): Float32Array;
+  /**
    * Loads one thing that later calls may need and that was left out to start sooner; false when nothing is left. May take a second.
    * Calls work without it: what they need is then loaded by the first that needs it.
    */

@@ -116,7 +116,7 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     ledger: new KvLedger(kvPositions),
     prefixCache: new PrefixCache(Math.floor(limits.prefixCacheBytes / (executor.shape.kvBytesPerPosition * BLOCK_POSITIONS))),
     residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes),
-    sampler: new Sampler(executor.shape.vocabularySize),
+    sampler: new Sampler(executor.shape.vocabularySize, executor.weigh.bind(executor)),
     sequences: new Map(),
     waiting: new Set(),
     constrained: new Set(),

@@ -12,6 +12,7 @@ export {
 export { formsOf, type ServingForms, type WantedForms } from './serving-forms.ts';
 export { llamaConfigToHuggingFace, permuteRows, unpermuteRows } from '../architectures/index.ts';
 export type { AdapterSite, BaseModelDescription, BaseTensor, BaseWeights, SiteKind } from './description.ts';
+export { lineWeightsGraph } from './line-weights-graph.ts';
 export { importModel, type ImportOptions, type ImportProgress } from './import-model.ts';
 export { listModels, type ListedModel, type ModelPackage, openModelPackage } from './model-package.ts';
 export { makeMergedForm, type MergedForm, openMergedForm, touchMergedForm } from './merged/merged-form.ts';

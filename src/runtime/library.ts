@@ -12,6 +12,7 @@ const FUNCTIONS = {
   GetErrorMessage: [2, 'str (void* status)'],
   EnableProfiling: [14, 'void* (void* options, str prefix)'],
   CreateSession: [7, 'void* (void* env, str path, void* options, _Out_ void** out)'],
+  CreateSessionFromArray: [8, 'void* (void* env, void* model, size_t bytes, void* options, _Out_ void** out)'],
   CreateSessionOptions: [10, 'void* (_Out_ void** out)'],
   DisableMemPattern: [17, 'void* (void* options)'],
   SetSessionGraphOptimizationLevel: [23, 'void* (void* options, int level)'],

@@ -7,7 +7,8 @@ const ENABLE_ALL_OPTIMISATIONS = 99;
 /** A plain record that can be sent to another thread. Everything that it points to must outlive the call, shared weights also the session. */
 export interface NativeSessionRequest {
   readonly environment: unknown;
-  readonly path: string;
+  /** Path of the graph, or the graph itself, without shared weights. */
+  readonly graph: string | Uint8Array;
   /** Keys as in onnxruntime_session_options_config_keys.h. */
   readonly config: Readonly<Record<string, string>>;
   readonly profilePrefix: string | null;
@@ -18,7 +19,7 @@ export interface NativeSessionRequest {
 /** Answers the pointer of the session. @throws Error with ONNX Runtime's message when the graph is not valid. */
 export function createNativeSession(
   library: OrtLibrary,
-  { environment, path, config, profilePrefix, shared }: NativeSessionRequest,
+  { environment, graph, config, profilePrefix, shared }: NativeSessionRequest,
 ): unknown {
   using options = new NativeHandle('session options', library.create('CreateSessionOptions'), (pointer) =>
     library.call('ReleaseSessionOptions', pointer),
@@ -29,7 +30,8 @@ export function createNativeSession(
   library.check('DisableMemPattern', options.pointer);
   for (const [key, value] of Object.entries(config)) library.check('AddSessionConfigEntry', options.pointer, key, value);
   if (profilePrefix !== null) library.check('EnableProfiling', options.pointer, profilePrefix);
-  if (!shared) return library.create('CreateSession', environment, path, options.pointer);
+  if (typeof graph !== 'string') return library.create('CreateSessionFromArray', environment, graph, graph.byteLength, options.pointer);
+  if (!shared) return library.create('CreateSession', environment, graph, options.pointer);
   for (const [name, value] of shared.values) library.check('AddInitializer', options.pointer, name, value);
-  return library.create('CreateSessionWithPrepackedWeightsContainer', environment, path, options.pointer, shared.container);
+  return library.create('CreateSessionWithPrepackedWeightsContainer', environment, graph, options.pointer, shared.container);
 }

@@ -42,6 +42,11 @@ export async function createSessionApart(environment: OrtEnvironment, path: stri
   return sessionOf(environment, await createOnThread(task));
 }
 
+/** Of a small graph without external data, as bytes of an ONNX model. @throws Error with ONNX Runtime's message when it is not valid. */
+export function createSmallSession(environment: OrtEnvironment, model: Uint8Array): Session {
+  return sessionOf(environment, createNativeSession(environment.library, requestOf(environment, model, {})));
+}
+
 function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
   const handle = new NativeHandle('session', pointer, (session) => environment.library.call('ReleaseSession', session));
   return {
@@ -53,7 +58,7 @@ function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
 
 function requestOf(
   { handle, packedWeights }: OrtEnvironment,
-  path: string,
+  graph: string | Uint8Array,
   { weights, config, profilePrefix }: SessionOptions,
 ): NativeSessionRequest {
   const values = weights?.names.map((name): readonly [string, unknown] => {
@@ -63,7 +68,7 @@ function requestOf(
   });
   return {
     environment: handle.pointer,
-    path,
+    graph,
     config: config ?? {},
     profilePrefix: profilePrefix ?? null,
     shared: weights && values ? { values, container: packedWeights.pointer } : null,

@@ -11,6 +11,7 @@ import {
   type RowId,
   type SessionCall,
 } from '../../src/engine/index.ts';
+import { weigh } from './weigh.ts';
 
 /** What `engine-child.ts` takes for a kernel that never returns. */
 export const HANG_TOKEN = 63;
@@ -149,6 +150,10 @@ export class FakeExecutor implements ModelExecutor {
     this.#fault(call.kind, call.kind === 'prefill' ? [call.row] : call.rows.map(({ row }) => row));
     this.#logits = call.kind === 'prefill' ? this.#prefill(call) : this.#decode(call);
     return this.#logits;
+  }
+
+  weigh(logits: Float32Array, largest: number, scale: number): Float32Array {
+    return weigh(logits, largest, scale);
   }
 
   prepareNext(): boolean {

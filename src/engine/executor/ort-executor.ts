@@ -5,6 +5,7 @@ import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { KvBlocks } from './kv-blocks.ts';
+import { LineWeights } from './line-weights.ts';
 import type { MergedForms } from './merged-forms.ts';
 import { MergedSessions } from './merged-sessions.ts';
 import { RowGroup } from './row-group.ts';
@@ -59,6 +60,7 @@ class OrtExecutor implements ModelExecutor {
   readonly #groups = new Map<string, RowGroup>();
   readonly #keyOf = new Map<RowId, GroupKey>();
   readonly #blocks = new KvBlocks();
+  readonly #weights: LineWeights;
   readonly #logits: HostMemory;
   /** Lines of a decode call whose rows lie in other lanes than the call names them. */
   readonly #ordered: HostMemory;
@@ -76,6 +78,7 @@ class OrtExecutor implements ModelExecutor {
     };
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
+    this.#weights = new LineWeights(this.#environment, vocabularySize);
     this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);
@@ -124,6 +127,10 @@ class OrtExecutor implements ModelExecutor {
     }
   }
 
+  weigh(logits: Float32Array, largest: number, scale: number): Float32Array {
+    return this.#weights.weigh(logits, largest, scale);
+  }
+
   prepareNext(): boolean {
     const missing = LATER_SESSIONS.find(([profile, tokenCount]) => !this.#sessions.isLoaded(profile, tokenCount));
     if (!missing) return false;
@@ -162,6 +169,7 @@ class OrtExecutor implements ModelExecutor {
     this.#blocks.dispose();
     this.#logits.dispose();
     this.#ordered.dispose();
+    this.#weights.dispose();
     this.#merged.dispose(() => {
       this.#sessions.dispose();
       this.#environment.dispose();

@@ -1,9 +1,8 @@
 // Picks a token by its weight.
-import { totalWeight } from './mass.ts';
 
-/** Inverse transform sampling in id order; `uniform` in [0, 1). Some weight must be above 0. */
-export function draw(weights: Float64Array, uniform: number): number {
-  const target = uniform * totalWeight(weights);
+/** Inverse transform sampling in id order; `total` is the sum of the weights, above 0, and `uniform` in [0, 1). */
+export function draw(weights: Float32Array, total: number, uniform: number): number {
+  const target = uniform * total;
   let mass = 0;
   let last = -1;
   for (let id = 0; id < weights.length; id += 1) {

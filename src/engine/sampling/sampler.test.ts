@@ -1,5 +1,6 @@
 // Every parameter by its definition, on distributions small enough to work out by hand.
 import { describe, expect, it } from 'vitest';
+import { weigh } from '../../../test/support/weigh.ts';
 import type { SamplingParameters } from '../messages.ts';
 import { NEUTRAL_SAMPLING } from './neutral.ts';
 import { NO_PENALTY_HISTORY, type TokenHistory } from './penalties.ts';
@@ -23,7 +24,7 @@ function frequencies(
   history: TokenHistory = NO_PENALTY_HISTORY,
 ): number[] {
   const logits = Float32Array.from(probabilities, Math.log);
-  const sampler = new Sampler(logits.length);
+  const sampler = new Sampler(logits.length, weigh);
   const counts = probabilities.map(() => 0);
   for (let index = 0; index < DRAWS; index += 1) {
     const id = sampler.sample(logits, parameters(changes), history, index);
@@ -91,7 +92,7 @@ describe('a sampler', () => {
 
   it('penalises what prompt and output repeat', () => {
     const history = { promptIds: new Set([0]), producedCounts: new Map([[1, 2]]) };
-    const sampler = new Sampler(3);
+    const sampler = new Sampler(3, weigh);
     const greedy = (logits: readonly number[], changes: Partial<SamplingParameters>): number =>
       sampler.sample(Float32Array.from(logits), parameters({ temperature: 0, ...changes }), history, 0);
     // A positive logit is divided, a negative one multiplied.
@@ -108,7 +109,7 @@ describe('a sampler', () => {
 
   it('lets only tokens come that the mask has, after penalties and bias, and draws among them by probability', () => {
     const vocabulary = 70;
-    const sampler = new Sampler(vocabulary);
+    const sampler = new Sampler(vocabulary, weigh);
     const logits = Float32Array.from({ length: vocabulary }, (_, id) => (id === 0 ? 50 : 0));
     // Words of bits: ids 33 and 35, then 64; behind the mask nothing may come.
     const mask = Int32Array.of(0, (1 << 1) | (1 << 3), 1);
@@ -125,7 +126,7 @@ describe('a sampler', () => {
   });
 
   it('gives the same draw for the same seed and place, and leaves the logits alone', () => {
-    const sampler = new Sampler(5);
+    const sampler = new Sampler(5, weigh);
     const logits = Float32Array.from(PROBABILITIES, Math.log);
     const before = logits.slice();
     const sequence = (seed: number): number[] =>
@@ -138,7 +139,7 @@ describe('a sampler', () => {
   });
 
   it('refuses logits without a finite largest', () => {
-    const sampler = new Sampler(2);
+    const sampler = new Sampler(2, weigh);
     for (const logits of [
       [NaN, NaN],
       [-Infinity, -Infinity],

@@ -3,24 +3,24 @@
 import { uniform } from '../../core/index.ts';
 import type { SamplingParameters } from '../messages.ts';
 import { draw } from './draw.ts';
-import { keepBestMass } from './mass.ts';
+import { keepBestMass, settledTotal, totalWeight } from './mass.ts';
 import { keepMinP } from './min-p.ts';
 import { applyMask } from './mask.ts';
 import { applyPenalties, hasPenalties, type TokenHistory } from './penalties.ts';
 import { argmax } from './select.ts';
-import { temperatureWeights } from './temperature.ts';
 import { keepTopK } from './top-k.ts';
 import { keepTypicalP } from './typical-p.ts';
+import type { Weigh } from './weigh.ts';
 
 export class Sampler {
   readonly #adjusted: Float32Array;
   readonly #scores: Float32Array;
-  readonly #weights: Float64Array;
+  readonly #weigh: Weigh;
 
-  constructor(vocabularySize: number) {
+  constructor(vocabularySize: number, weigh: Weigh) {
     this.#adjusted = new Float32Array(vocabularySize);
     this.#scores = new Float32Array(vocabularySize);
-    this.#weights = new Float64Array(vocabularySize);
+    this.#weigh = weigh;
   }
 
   /**
@@ -41,9 +41,10 @@ export class Sampler {
     const largest = adjusted[bestId];
     if (largest === undefined || !Number.isFinite(largest)) throw new Error('the model gave no finite logits');
     if (parameters.temperature === 0) return bestId;
-    temperatureWeights(adjusted, largest, parameters.temperature, this.#weights);
-    this.#filter(adjusted, parameters);
-    return draw(this.#weights, uniform(parameters.seed, drawIndex));
+    const weights = this.#weigh(adjusted, largest, 1 / Math.max(parameters.temperature, Number.EPSILON));
+    const total = settledTotal(weights, mask !== null);
+    const isFiltered = this.#filter(adjusted, weights, parameters);
+    return draw(weights, isFiltered ? totalWeight(weights) : total, uniform(parameters.seed, drawIndex));
   }
 
   #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, mask: Int32Array | null): Float32Array {
@@ -56,11 +57,12 @@ export class Sampler {
     return adjusted;
   }
 
-  #filter(adjusted: Float32Array, parameters: SamplingParameters): void {
-    const weights = this.#weights;
-    if (parameters.minP > 0) keepMinP(weights, parameters.minP);
-    if (parameters.topK > 0) keepTopK(adjusted, weights, parameters.topK);
-    if (parameters.topP < 1) keepBestMass(adjusted, weights, parameters.topP);
-    if (parameters.typicalP < 1) keepTypicalP(weights, parameters.typicalP, this.#scores);
+  /** Whether any filter applied. */
+  #filter(adjusted: Float32Array, weights: Float32Array, { minP, topK, topP, typicalP }: SamplingParameters): boolean {
+    if (minP > 0) keepMinP(weights, minP);
+    if (topK > 0) keepTopK(adjusted, weights, topK);
+    if (topP < 1) keepBestMass(adjusted, weights, topP);
+    if (typicalP < 1) keepTypicalP(weights, typicalP, this.#scores);
+    return minP > 0 || topK > 0 || topP < 1 || typicalP < 1;
   }
 }

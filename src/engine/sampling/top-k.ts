@@ -3,7 +3,7 @@ import { keepOnly } from './mass.ts';
 import { selectTop } from './select.ts';
 
 /** In place, k at least 1. Equal scores: the lower id stays. */
-export function keepTopK(scores: Float32Array, weights: Float64Array, k: number): void {
+export function keepTopK(scores: Float32Array, weights: Float32Array, k: number): void {
   if (k >= scores.length) return;
   keepOnly(weights, selectTop(scores, k));
 }

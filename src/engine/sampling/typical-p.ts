@@ -2,7 +2,7 @@
 import { keepBestMass, totalWeight } from './mass.ts';
 
 /** In place. `scratch` has the length of `weights`. Probability and entropy are of what earlier filters left. */
-export function keepTypicalP(weights: Float64Array, mass: number, scratch: Float32Array): void {
+export function keepTypicalP(weights: Float32Array, mass: number, scratch: Float32Array): void {
   const logTotal = Math.log(totalWeight(weights));
   let entropy = 0;
   for (let id = 0; id < weights.length; id += 1) {

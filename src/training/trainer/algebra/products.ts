@@ -1,9 +1,6 @@
 // Products of float64 matrices by ONNX Runtime's Gemm: one small session for each way to transpose, made when it is first needed.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { encodeOnnxModel } from '../../../formats/index.ts';
-import { createSession, createTensor, type OrtEnvironment, type Session } from '../../../runtime/index.ts';
+import { createSmallSession, createTensor, type OrtEnvironment, type Session } from '../../../runtime/index.ts';
 import type { Dense } from './dense.ts';
 
 const OPSET = 17;
@@ -50,16 +47,9 @@ export class Products implements Disposable {
   #session(transposing: Transposing): Session {
     const found = this.#sessions.get(transposing);
     if (found) return found;
-    const folder = mkdtempSync(join(tmpdir(), 'lorikeet-gemm-'));
-    try {
-      const path = join(folder, 'gemm.onnx');
-      writeFileSync(path, gemmModel(transposing));
-      const session = createSession(this.#environment, path);
-      this.#sessions.set(transposing, session);
-      return session;
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const session = createSmallSession(this.#environment, gemmModel(transposing));
+    this.#sessions.set(transposing, session);
+    return session;
   }
 }
 
