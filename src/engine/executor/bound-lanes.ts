@@ -52,6 +52,19 @@ export class BoundLanes implements Disposable {
     for (const group of options.graph.loraGroups) this.#bindAdapterGroup(group);
   }
 
+  /** Whether its tensors point into the adapters' memory. */
+  get hasAdapters(): boolean {
+    return this.#options.graph.loraGroups.length > 0;
+  }
+
+  get start(): number {
+    return this.#options.start;
+  }
+
+  get count(): number {
+    return this.#options.count;
+  }
+
   /** Runs one call; `logits` [lanes, positions, vocabulary] receives the result. */
   run(inputs: TokenInputs, logits: Float32Array): void {
     const { count, graph, vocabularySize } = this.#options;

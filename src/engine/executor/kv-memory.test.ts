@@ -40,6 +40,17 @@ describe('KvMemory', () => {
     expect([at(0, 0, 0, 5), at(0, 0, 0, 8)]).toEqual([0, 0]);
   });
 
+  it('gives back the lanes from one on', () => {
+    using kv = new KvMemory(FLOAT, 64, 3);
+    expect(kv.laneBytes).toBe(4 * 8192);
+    for (const half of [0, 1] as const) kv.lanes(1, half, 0, 3).fill(5);
+    kv.discardFrom(1);
+    expect(kv.lanes(1, 1, 0, 1).every((value) => value === 5)).toBe(true);
+    expect(kv.lanes(1, 0, 1, 2).every((value) => value === 0)).toBe(true);
+    kv.discardFrom(0);
+    expect(kv.lanes(1, 1, 0, 3).every((value) => value === 0)).toBe(true);
+  });
+
   it('gives back one lane and leaves its neighbours alone', () => {
     using kv = new KvMemory(FLOAT, 64, 3);
     for (const half of [0, 1] as const) kv.lanes(0, half, 0, 3).fill(5);

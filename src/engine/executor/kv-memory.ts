@@ -79,9 +79,17 @@ export class KvMemory implements Disposable {
     }
   }
 
-  /** Gives the memory of all lanes back to the system. Only while no row lives here. */
-  discard(): void {
-    for (const { memory, values } of this.#planes) memory.discard(0, values.byteLength);
+  /** Gives the memory of the lanes from one on back to the system. Only while no row lives there. */
+  discardFrom(lane: number): void {
+    for (const { memory, values } of this.#planes) {
+      const start = lane * this.#laneLength * values.BYTES_PER_ELEMENT;
+      memory.discard(start, values.byteLength - start);
+    }
+  }
+
+  /** Bytes of one lane, over all layers. */
+  get laneBytes(): number {
+    return this.blockBytes(this.capacity);
   }
 
   dispose(): void {

@@ -9,6 +9,9 @@ import type { KvBlocks } from './kv-blocks.ts';
 import { KvMemory } from './kv-memory.ts';
 import type { SessionTable } from './session-table.ts';
 
+/** A row that comes alone finds its pages there: to fault them in again, and to give them back, takes 2 ms. */
+const KEPT_LANE_BYTES = 32 * 1024 ** 2;
+
 export interface RowGroupOptions {
   readonly environment: OrtEnvironment;
   readonly model: CompiledModel;
@@ -51,8 +54,8 @@ export class RowGroup implements Disposable {
     this.#lengths[lane] = 0;
     this.#adapters.clear(lane);
     this.#trim(lane);
-    // Native objects of an idle engine are those of the base alone, however many calls there were.
-    if (this.isEmpty) this.#unbindAdapters();
+    // However many calls there were, an idle engine has the native objects of the base and of the lane that the next row takes.
+    if (this.isEmpty) this.#unbindAdapters(({ start, count }) => start + count > 1);
   }
 
   /** Moves a row here from another group with its first positions and its adapter, or another in its place. */
@@ -144,9 +147,12 @@ export class RowGroup implements Disposable {
     }
   }
 
-  /** A free lane's memory is kept for the next row only while about as many lanes are in use: what is resident follows what is reserved. */
+  /**
+   * A free lane's memory is kept for the next row only while about as many lanes are in use, and a small first one: what is resident
+   * follows what is reserved.
+   */
   #trim(lane: number): void {
-    if (this.#laneOf.size === 0) this.#kv.discard();
+    if (this.#laneOf.size === 0) this.#kv.discardFrom(this.#kv.laneBytes <= KEPT_LANE_BYTES ? 1 : 0);
     else if (lane >= 2 * this.#laneOf.size) this.#kv.discardLane(lane);
   }
 
@@ -175,13 +181,13 @@ export class RowGroup implements Disposable {
     return bound;
   }
 
-  #unbindAdapters(): void {
-    this.#unbind((key) => !key.startsWith('none:'));
+  #unbindAdapters(matches: (lanes: BoundLanes) => boolean = () => true): void {
+    this.#unbind((bound) => bound.hasAdapters && matches(bound));
   }
 
-  #unbind(matches: (key: string) => boolean): void {
+  #unbind(matches: (lanes: BoundLanes) => boolean): void {
     for (const [key, bound] of this.#bound) {
-      if (!matches(key)) continue;
+      if (!matches(bound)) continue;
       bound.dispose();
       this.#bound.delete(key);
     }
