@@ -66,11 +66,17 @@ function recordCost(state: EngineState, { kind, call, members: callMembers }: Re
     recordDecode(state.costs, lane, ms);
     const hasSidePaths = callMembers.some(({ sequence }) => sequence.request.adapterDigest !== null) && (call.merged ?? null) === null;
     recordDecodeRows(state.decodeCosts, hasSidePaths ? 'side' : 'plain', callMembers.length, ms);
-    state.interlude = afterDecode(state.costs.decodeMs.get(lane) ?? ms);
+    state.interlude = afterDecode(state.costs.decodeMs.get(lane) ?? ms, hasPassed(state) ? state.interlude : null);
   } else if (kind === 'prefill') {
     recordPrefill(state.costs, call.tokenIds.length, call.startPosition, ms);
     state.interlude = afterAction(state.interlude, ms);
   }
+}
+
+/** Whether a prompt let the interlude pass in which nothing was done. */
+function hasPassed({ interlude, running }: EngineState): boolean {
+  const isUnread = ({ row }: Sequence): boolean => row !== null && row.cachedPositions < row.prefillTarget;
+  return interlude.actionCount === 0 && [...running.values()].some(isUnread);
 }
 
 function restore(state: EngineState, rowId: RowId): number {

@@ -7,26 +7,30 @@ export interface Interlude {
   readonly decodeMs: number;
   readonly spentMs: number;
   readonly actionCount: number;
+  /** Interludes just before it that a prompt let pass, to have their time in this one. */
+  readonly passedCount: number;
 }
 
-export function afterDecode(decodeMs: number): Interlude {
-  return { decodeMs, spentMs: 0, actionCount: 0 };
+/** `passed` is the interlude before the call, where a prompt waited and nothing was done in it. */
+export function afterDecode(decodeMs: number, passed: Interlude | null = null): Interlude {
+  const passedCount = passed === null ? 0 : Math.min(MOST_PASSED, passed.passedCount + 1);
+  return { decodeMs, spentMs: 0, actionCount: 0, passedCount };
 }
 
-export function afterAction({ decodeMs, spentMs, actionCount }: Interlude, ms: number): Interlude {
-  return { decodeMs, spentMs: spentMs + ms, actionCount: actionCount + 1 };
+export function afterAction({ spentMs, actionCount, ...interlude }: Interlude, ms: number): Interlude {
+  return { ...interlude, spentMs: spentMs + ms, actionCount: actionCount + 1 };
 }
 
 /** A decode call of fewer rows is so short that prompts would get next to nothing of the device. */
 const FEW_ROWS = 4;
 
 /**
- * Milliseconds that are left. The decode call's own cost times (`maxStretch` - 1) is the whole, so time between tokens grows to at most
- * `maxStretch` times that without prompts. Fewer than four rows yield as much time as four.
+ * Milliseconds that are left. The decode call's own cost times (`maxStretch` - 1) is the whole, and what was passed, so time between tokens
+ * grows to at most `maxStretch` times that without prompts, on average. Fewer than four rows yield as much time as four.
  */
-export function remainingMs({ decodeMs, spentMs }: Interlude, maxStretch: number, decodingCount: number): number {
+export function remainingMs({ decodeMs, spentMs, passedCount }: Interlude, maxStretch: number, decodingCount: number): number {
   if (decodingCount === 0) return Infinity;
-  return decodeMs * (maxStretch - 1) * Math.max(1, FEW_ROWS / decodingCount) - spentMs;
+  return (1 + passedCount) * decodeMs * (maxStretch - 1) * Math.max(1, FEW_ROWS / decodingCount) - spentMs;
 }
 
 /** The first action of an interlude always may run, or requests would wait for ever behind cheap decode calls. */
@@ -44,18 +48,24 @@ export interface ChunkLimits {
 }
 
 /**
- * So many tokens are read in one call or not yet: most of a short call's time does not depend on its tokens, so two take nearly twice as long, and a burst waits
- * that much longer for its first tokens.
+ * Most of a shorter call's time does not depend on its tokens (late in a long prompt a call of 4 takes as long as a third of one of 24 does).
+ * So a rest of so many is read in one call or not yet, and of a longer prompt no less is read where it can wait for the time.
  */
-const SHORT_REST = 6 * CHUNK_STEP;
+const WORTHWHILE_CHUNK = 6 * CHUNK_STEP;
 
-/** Tokens of the next prefill call: what fits, the least chunk when it is the interlude's first action, else 0. */
+/** So long a prompt waits for the time of a worthwhile chunk. */
+const MOST_PASSED = 2;
+
+/** Tokens of the next prefill call: what fits, the least chunk when it is the interlude's first action and has waited, else 0. */
 export function chunkFor(costs: CallCosts, interlude: Interlude, leftMs: number, { position, tokenCount, maxChunk }: ChunkLimits): number {
   const most = Math.min(tokenCount, maxChunk);
-  const least = most <= SHORT_REST ? most : CHUNK_STEP;
   if (leftMs === Infinity) return most;
-  for (let count = most; count > least; count = Math.ceil(count / CHUNK_STEP - 1) * CHUNK_STEP) {
-    if (predictPrefill(costs, count, position) <= leftMs) return count;
+  const predictedMs = (count: number): number => predictPrefill(costs, count, position);
+  if (most <= WORTHWHILE_CHUNK) return allows(interlude, leftMs, predictedMs(most)) ? most : 0;
+  const hasWaited = interlude.actionCount === 0 && interlude.passedCount === MOST_PASSED;
+  const least = hasWaited ? CHUNK_STEP : WORTHWHILE_CHUNK;
+  for (let count = most; count >= least; count = Math.ceil(count / CHUNK_STEP - 1) * CHUNK_STEP) {
+    if (predictedMs(count) <= leftMs) return count;
   }
-  return allows(interlude, leftMs, predictPrefill(costs, least, position)) ? least : 0;
+  return hasWaited ? least : 0;
 }

@@ -45,12 +45,27 @@ describe('planning a call', () => {
     expect(planCall(rows, new Map(), pace(100, { maxStretch: 3 }))).toEqual({ kind: 'prefill', row: 5, tokenCount: 100 });
   });
 
-  it('always takes the least chunk once, and then decodes', () => {
+  it('lets two interludes pass for a worthwhile chunk, has their time then, and takes the least chunk at least', () => {
     const rows = [...FOUR_DECODE, reader(5)];
-    const once = pace(5);
-    expect(planCall(rows, new Map(), once)).toEqual({ kind: 'prefill', row: 5, tokenCount: 4 });
-    const twice = { ...once, interlude: afterAction(once.interlude, 32) };
-    expect(planCall(rows, new Map(), twice)).toMatchObject({ kind: 'decode' });
+    const third = (decodeMs: number): Pace => {
+      const first = pace(decodeMs);
+      const second = { ...first, interlude: afterDecode(decodeMs, first.interlude) };
+      for (const early of [first, second]) expect(planCall(rows, new Map(), early)).toMatchObject({ kind: 'decode' });
+      return { ...first, interlude: afterDecode(decodeMs, second.interlude) };
+    };
+    expect(planCall(rows, new Map(), third(20))).toEqual({ kind: 'prefill', row: 5, tokenCount: 28 });
+    expect(planCall(rows, new Map(), third(8))).toEqual({ kind: 'prefill', row: 5, tokenCount: 12 });
+    expect(planCall(rows, new Map(), third(1))).toEqual({ kind: 'prefill', row: 5, tokenCount: 4 });
+    // A fourth has no more time than the third.
+    const fourth = { ...third(20), interlude: afterDecode(20, third(20).interlude) };
+    expect(planCall(rows, new Map(), fourth)).toEqual({ kind: 'prefill', row: 5, tokenCount: 28 });
+  });
+
+  it('decodes once the time of an interlude is spent', () => {
+    const rows = [...FOUR_DECODE, reader(5)];
+    const once = pace(50);
+    expect(planCall(rows, new Map(), once)).toEqual({ kind: 'prefill', row: 5, tokenCount: 24 });
+    expect(planCall(rows, new Map(), { ...once, interlude: afterAction(once.interlude, 48) })).toMatchObject({ kind: 'decode' });
   });
 
   it('reads a short rest whole or not yet', () => {
@@ -60,7 +75,7 @@ describe('planning a call', () => {
     const spent = { ...pace(20), interlude: afterAction(afterDecode(20), 5) };
     expect(planCall(rows, new Map(), spent)).toMatchObject({ kind: 'decode' });
     const longer = [...FOUR_DECODE, reader(5, { prefillTarget: 28, maxChunk: 128 })];
-    expect(planCall(longer, new Map(), spent)).toEqual({ kind: 'prefill', row: 5, tokenCount: 4 });
+    expect(planCall(longer, new Map(), spent)).toMatchObject({ kind: 'decode' });
   });
 
   it('lets several short prompts share the time', () => {
@@ -73,7 +88,10 @@ describe('planning a call', () => {
   it('gives many prompts no more time than one', () => {
     const readers = [5, 6, 7, 8, 9, 10, 11, 12].map((id) => reader(id));
     for (const count of [1, 8])
-      expect(planCall([...FOUR_DECODE, ...readers.slice(0, count)], new Map(), pace(16))).toMatchObject({ kind: 'prefill', tokenCount: 8 });
+      expect(planCall([...FOUR_DECODE, ...readers.slice(0, count)], new Map(), pace(50))).toMatchObject({
+        kind: 'prefill',
+        tokenCount: 24,
+      });
   });
 
   it('lets fewer than four rows yield as much time as four', () => {

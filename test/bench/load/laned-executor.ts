@@ -4,23 +4,44 @@ import type { Digest } from '../../../src/core/index.ts';
 import type { RowId, SessionCall } from '../../../src/engine/ports.ts';
 import { FakeExecutor } from '../../support/fake-executor.ts';
 
-/** Milliseconds with adapters of rank 16 on all linears, as measured on a quiet machine (Zen 4, 2 cores, 30 November 2026). */
+/** Milliseconds as measured on a quiet machine (Zen 4, 2 cores, 30 November 2026). */
+interface Costs {
+  readonly prefill: { readonly call: number; readonly token: number };
+  readonly decode: readonly (readonly [lanes: number, ms: number])[];
+}
+
+/** Adapters of rank 16 on all linears. */
+const WITH_ADAPTERS: Costs = {
+  prefill: { call: 8, token: 0.83 },
+  decode: [
+    [1, 10.5],
+    [2, 12.5],
+    [3, 15.2],
+    [4, 17.4],
+    [6, 21],
+    [8, 22.5],
+    [16, 34],
+  ],
+};
+const WITHOUT: Costs = {
+  prefill: { call: 7.5, token: 0.46 },
+  decode: [
+    [1, 6.5],
+    [2, 8],
+    [4, 10.5],
+    [8, 14],
+    [16, 22],
+  ],
+};
 const JOIN_MS = 5.5;
 const MOVE_MS = 6;
-const PREFILL_MS = { call: 8, token: 0.83 };
-const DECODE_MS: readonly (readonly [lanes: number, ms: number])[] = [
-  [1, 10.5],
-  [2, 12.5],
-  [3, 15.2],
-  [4, 17.4],
-  [6, 21],
-  [8, 22.5],
-  [16, 34],
-];
+/** Attention, for each cached position: of a prompt's call, of each of its tokens, and of a row that decodes. */
+const POSITION_MS = { call: 0.0045, token: 0.00045, row: 0.0024 };
 
 /** Moves time forward by what its calls would take. */
 export class LanedExecutor extends FakeExecutor {
   readonly #lanes: (RowId | null)[];
+  readonly #adapted = new Set<RowId>();
   readonly #spend: (ms: number) => void;
 
   constructor(laneCount: number, spend: (ms: number) => void) {
@@ -32,19 +53,33 @@ export class LanedExecutor extends FakeExecutor {
   override addRow(row: RowId, capacity: number, adapter: PackedAdapter | null, merged: Digest | null = null): void {
     super.addRow(row, capacity, adapter, merged);
     this.#lanes[this.#lanes.indexOf(null)] = row;
+    if (adapter === null) return;
+    this.#adapted.add(row);
     this.#spend(JOIN_MS);
   }
 
   override removeRow(row: RowId): void {
     super.removeRow(row);
+    this.#adapted.delete(row);
     this.#lanes[this.#lanes.indexOf(row)] = null;
   }
 
   override run(call: SessionCall): Float32Array {
     const logits = super.run(call);
-    if (call.kind === 'prefill') this.#spend(PREFILL_MS.call + PREFILL_MS.token * call.tokenIds.length);
-    else this.#spend(decodeMs(this.#cover(new Set(call.rows.map(({ row }) => row)))));
+    if (call.kind === 'prefill') {
+      const { prefill } = this.#costs([call.row]);
+      const { length } = call.tokenIds;
+      this.#spend(prefill.call + prefill.token * length + call.startPosition * (POSITION_MS.call + POSITION_MS.token * length));
+    } else {
+      const rows = call.rows.map(({ row }) => row);
+      const positions = call.rows.reduce((sum, { position }) => sum + position, 0);
+      this.#spend(decodeMs(this.#costs(rows), this.#cover(new Set(rows))) + positions * POSITION_MS.row);
+    }
     return logits;
+  }
+
+  #costs(rows: readonly RowId[]): Costs {
+    return rows.some((row) => this.#adapted.has(row)) ? WITH_ADAPTERS : WITHOUT;
   }
 
   /** Lanes of a decode call, whose rows move into free lanes below first. */
@@ -63,11 +98,11 @@ export class LanedExecutor extends FakeExecutor {
 }
 
 /** Between measured numbers of lanes in a straight line. */
-function decodeMs(laneCount: number): number {
+function decodeMs({ decode }: Costs, laneCount: number): number {
   const above = Math.max(
     1,
-    DECODE_MS.findIndex(([lanes]) => lanes >= laneCount),
+    decode.findIndex(([lanes]) => lanes >= laneCount),
   );
-  const [[fewer, least] = [1, 0], [more, most] = [1, 0]] = DECODE_MS.slice(above - 1, above + 1);
+  const [[fewer, least] = [1, 0], [more, most] = [1, 0]] = decode.slice(above - 1, above + 1);
   return least + ((most - least) * (laneCount - fewer)) / (more - fewer);
 }

@@ -5,8 +5,8 @@ import { firstTokenMs, tokenGapsMs } from './timed-stream.ts';
 describe('latencyOf', () => {
   it('takes measured values at the nearest rank', () => {
     const values = Array.from({ length: 200 }, (_, index) => 200 - index);
-    expect(latencyOf(values)).toEqual({ p50: 100, p99: 198, max: 200 });
-    expect(latencyOf([7])).toEqual({ p50: 7, p99: 7, max: 7 });
+    expect(latencyOf(values)).toEqual({ p50: 100, p99: 198, max: 200, mean: 100.5 });
+    expect(latencyOf([7])).toEqual({ p50: 7, p99: 7, max: 7, mean: 7 });
   });
 
   it('refuses nothing at all', () => {

@@ -1,44 +1,46 @@
-// The engine's scheduling under the traffic of `load`, in simulated time: the same on every machine, in seconds, without its noise.
-import { request } from '../../support/engine-harness.ts';
-import { adapterSource, fakeAdapter } from '../../support/fake-adapters.ts';
-import { TEST_LIMITS } from '../../support/in-process-engine.ts';
-import { loadSettings } from '../../../src/config/index.ts';
-import { type Clock, silentLogger } from '../../../src/core/index.ts';
-import { Engine, type EngineEvent } from '../../../src/engine/index.ts';
+// The engine's scheduling under the traffic of `load` and `long-prompt`, in simulated time: the same on every machine, in seconds, without its noise.
 import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import { latencyOf, shownLatency, type Latency } from './latency.ts';
-import { LanedExecutor } from './laned-executor.ts';
+import type { LongPromptWorkload } from './long-prompt.ts';
+import { simulate } from './simulation.ts';
 import { firstTokenMs, type StreamTimes, tokenGapsMs } from './timed-stream.ts';
 import { planRequests, readWorkload, type ZipfWorkload } from './workload.ts';
 
 const SEEDS = [1, 2, 3, 4];
-const LANES = 16;
-/** Between two steps: sampling, events, messages. */
-const STEP_MS = 0.7;
-/** How long calls take against those of a quiet machine, and what is then asked at p99. */
+/** How long calls take against those of a quiet machine, and what is then asked. */
 const MACHINES = [
-  { slowness: 1, firstTokenBoundMs: 250, betweenTokensBoundMs: 55 },
-  { slowness: 1.6, firstTokenBoundMs: 750, betweenTokensBoundMs: 95 },
+  { slowness: 1, firstTokenBoundMs: 250, betweenTokensBoundMs: 55, longFirstTokenBoundMs: 18_000 },
+  { slowness: 1.6, firstTokenBoundMs: 750, betweenTokensBoundMs: 95, longFirstTokenBoundMs: 29_000 },
 ];
-
-interface Simulated {
-  readonly slowness: number;
-  readonly firstToken: Latency;
-  readonly betweenTokens: Latency;
-}
+const LARGEST_STRETCH = 2.5;
+/** The steady rows decode so long before the long prompt comes. */
+const BEFORE_MS = 2000;
 
 export async function benchSchedule(): Promise<boolean> {
-  const workload = readWorkload<ZipfWorkload>('zipf-64');
-  const measurements: Simulated[] = [];
+  const measurements: unknown[] = [];
   const checks: Check[] = [];
-  for (const { slowness, firstTokenBoundMs, betweenTokensBoundMs } of MACHINES) {
-    const streams = (await Promise.all(SEEDS.map((seed) => simulate({ ...workload, seed }, slowness)))).flat();
-    const firstToken = latencyOf(streams.map(firstTokenMs));
-    const betweenTokens = latencyOf(streams.flatMap((stream) => tokenGapsMs(stream)));
-    measurements.push({ slowness, firstToken, betweenTokens });
-    checks.push(p99Check(`time to first token, p50 / p99 / max, ${slowness} times quiet`, firstToken, firstTokenBoundMs));
-    checks.push(p99Check(`time between tokens, p50 / p99 / max, ${slowness} times quiet`, betweenTokens, betweenTokensBoundMs));
+  for (const { slowness, firstTokenBoundMs, betweenTokensBoundMs, longFirstTokenBoundMs } of MACHINES) {
+    const { firstToken, betweenTokens } = await traffic(slowness);
+    const long = await longPrompt(slowness);
+    measurements.push({ slowness, firstToken, betweenTokens, long });
+    const machine = `${slowness} times quiet`;
+    checks.push(
+      p99Check(`time to first token, p50 / p99 / max, ${machine}`, firstToken, firstTokenBoundMs),
+      p99Check(`time between tokens, p50 / p99 / max, ${machine}`, betweenTokens, betweenTokensBoundMs),
+      {
+        name: `long prompt: mean time between the others' tokens against before, ${machine}`,
+        value: long.stretch.toFixed(2),
+        bound: `${LARGEST_STRETCH}`,
+        holds: long.stretch <= LARGEST_STRETCH,
+      },
+      {
+        name: `long prompt: its first token, ${machine}`,
+        value: `${(long.firstTokenMs / 1000).toFixed(1)} s`,
+        bound: `${longFirstTokenBoundMs / 1000} s`,
+        holds: long.firstTokenMs <= longFirstTokenBoundMs,
+      },
+    );
   }
   writeReport({ part: 'schedule', header: CHECK_HEADER, rows: checks.map(checkRow), measurements });
   return checks.every(({ holds }) => holds);
@@ -48,50 +50,34 @@ function p99Check(name: string, latency: Latency, boundMs: number): Check {
   return { name, value: shownLatency(latency), bound: `p99 ${boundMs} ms`, holds: latency.p99 <= boundMs };
 }
 
-/** The times of each request. */
-async function simulate(workload: ZipfWorkload, slowness: number): Promise<readonly StreamTimes[]> {
-  let nowMs = 0;
-  const clock: Clock = { now: () => nowMs, monotonic: () => nowMs };
-  const executor = new LanedExecutor(LANES, (ms) => (nowMs += ms * slowness));
-  const adapters = Array.from({ length: workload.adapterCount }, (_, index) => fakeAdapter(index + 1));
-  const events: EngineEvent[] = [];
-  const { maxStretch } = loadSettings({ flags: {}, environment: process.env, folder: import.meta.dirname }).settings;
-  const limits = {
-    ...TEST_LIMITS,
-    maxBatch: LANES,
-    maxContext: 8192,
-    maxWaiting: 1000,
-    kvCacheBytes: 1 << 30,
-    prefillChunk: 128,
-    maxStretch,
-    adapterHostBytes: 1 << 30,
-    // Costs are those beside the base.
-    mergedMax: 0,
+async function traffic(slowness: number): Promise<{ readonly firstToken: Latency; readonly betweenTokens: Latency }> {
+  const workload = readWorkload<ZipfWorkload>('zipf-64');
+  const { adapterCount } = workload;
+  const runs = await Promise.all(SEEDS.map((seed) => simulate(planRequests({ ...workload, seed }), { adapterCount, slowness })));
+  const streams = runs.flat();
+  return { firstToken: latencyOf(streams.map(firstTokenMs)), betweenTokens: latencyOf(streams.flatMap((stream) => tokenGapsMs(stream))) };
+}
+
+/** What a long prompt does to rows that decode, and when it is answered. */
+async function longPrompt(slowness: number): Promise<{ readonly stretch: number; readonly firstTokenMs: number }> {
+  const { steadyRows, steadyPromptTokens, longPromptTokens } = readWorkload<LongPromptWorkload>('long-prompt');
+  const arrivesMs = 2 * BEFORE_MS * slowness;
+  const steady = Array.from({ length: steadyRows }, () => ({
+    atMs: 0,
+    adapter: null,
+    promptTokens: steadyPromptTokens,
+    outputTokens: longPromptTokens,
+  }));
+  const long = { atMs: arrivesMs, adapter: null, promptTokens: longPromptTokens, outputTokens: 1 };
+  const isEnough = (streams: readonly StreamTimes[]): boolean => (streams.at(-1)?.tokenAtMs.length ?? 0) > 0;
+  const streams = await simulate([...steady, long], { adapterCount: 0, slowness, isEnough });
+  const last = streams.at(-1);
+  if (!last) throw new Error('the long prompt has no stream');
+  const firstMs = firstTokenMs(last);
+  const meanGapMs = (fromMs: number, toMs: number): number =>
+    latencyOf(streams.slice(0, steadyRows).flatMap((stream) => tokenGapsMs(stream, fromMs, toMs))).mean;
+  return {
+    stretch: meanGapMs(arrivesMs, arrivesMs + firstMs) / meanGapMs(arrivesMs - BEFORE_MS * slowness, arrivesMs),
+    firstTokenMs: firstMs,
   };
-  const engine = new Engine(
-    { executor, adapters: adapterSource(adapters), clock, logger: silentLogger, emit: (some) => events.push(...some) },
-    limits,
-  );
-  const planned = planRequests(workload);
-  const tokensAtMs = new Map<string, number[]>();
-  let sent = 0;
-  while (sent < planned.length || engine.stats().runningRequests + engine.stats().waitingRequests > 0) {
-    for (let next = planned[sent]; next && next.atMs <= nowMs; next = planned[++sent]) {
-      const promptTokenIds = Array.from(
-        { length: next.promptTokens },
-        (_, index) => (index * 7 + sent * 13) % executor.shape.vocabularySize,
-      );
-      const adapterDigest = adapters[next.adapter]?.digest ?? null;
-      engine.submit(request(String(sent), { promptTokenIds, maxNewTokens: next.outputTokens, adapterDigest }));
-    }
-    const isIdle = engine.step().kind === 'idle';
-    nowMs = isIdle ? Math.min(nowMs + 1, planned[sent]?.atMs ?? Infinity) : nowMs + STEP_MS;
-    for (const { kind, id } of events.splice(0)) {
-      if (kind === 'failed') throw new Error(`request ${id} failed in the simulation`);
-      if (kind === 'token') tokensAtMs.set(id, [...(tokensAtMs.get(id) ?? []), nowMs]);
-    }
-    // Adapters load between steps.
-    await new Promise(setImmediate);
-  }
-  return planned.map(({ atMs }, index) => ({ sentAtMs: atMs, tokenAtMs: tokensAtMs.get(String(index)) ?? [] }));
 }
