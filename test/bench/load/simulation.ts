@@ -1,9 +1,8 @@
 // The real engine over a fake executor with measured costs, in simulated time: what each request's stream would look like.
 import { request } from '../../support/engine-harness.ts';
-import { adapterSource, fakeAdapter } from '../../support/fake-adapters.ts';
+import { adapterSource, type FakeAdapter, fakeAdapter } from '../../support/fake-adapters.ts';
 import { TEST_LIMITS } from '../../support/in-process-engine.ts';
 import { loadSettings } from '../../../src/config/index.ts';
-import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import { type Clock, type Digest, silentLogger } from '../../../src/core/index.ts';
 import { Engine, type EngineEvent } from '../../../src/engine/index.ts';
 import { LanedExecutor } from './laned-executor.ts';
@@ -66,7 +65,7 @@ interface SimulationOptions {
   readonly isEnough?: (streams: readonly StreamTimes[]) => boolean;
 }
 
-function digestOf({ adapter }: SimulatedRequest, adapters: readonly PackedAdapter[]): Digest | null {
+function digestOf({ adapter }: SimulatedRequest, adapters: readonly FakeAdapter[]): Digest | null {
   return adapter === null ? null : (adapters[adapter]?.digest ?? null);
 }
 
