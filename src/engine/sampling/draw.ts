@@ -1,4 +1,5 @@
 // Picks a token by its weight.
+import { totalWeight } from './mass.ts';
 
 /** Inverse transform sampling in id order; `total` is the sum of the weights, above 0, and `uniform` in [0, 1). */
 export function draw(weights: Float32Array, total: number, uniform: number): number {
@@ -13,4 +14,10 @@ export function draw(weights: Float32Array, total: number, uniform: number): num
     if (mass > target) return id;
   }
   return last;
+}
+
+/** The same among some tokens: `ids` in ascending order. */
+export function drawAmong(weights: Float32Array, ids: Uint32Array, uniform: number): number {
+  const among = Float32Array.from(ids, (id) => weights[id] as number);
+  return ids[draw(among, totalWeight(among), uniform)] ?? -1;
 }

@@ -32,29 +32,28 @@ export function totalWeight(weights: Float32Array): number {
   return first + second + third + fourth;
 }
 
-/** Sets every weight but those of `ids` to 0. */
-export function keepOnly(weights: Float32Array, ids: Uint32Array): void {
+/** Sets every weight but those of `ids` to 0, and answers the ids in ascending order: what a draw has to look at. */
+export function keepOnly(weights: Float32Array, ids: Uint32Array): Uint32Array {
   const kept = Float32Array.from(ids, (id) => weights[id] as number);
   weights.fill(0);
   ids.forEach((id, rank) => {
     weights[id] = kept[rank] as number;
   });
+  return ids.toSorted();
 }
 
 /**
  * Top-p, nucleus sampling (Holtzman et al. 2019), for any order of preference.
- * Keeps the shortest best-first prefix (by `scores`, ties by lower id) that weighs at least `fraction` of the total; at least one token.
- * Tokens of weight 0 must score below the others or -Infinity.
+ * Keeps the shortest best-first prefix (by `scores`, ties by lower id) that weighs at least `target`; at least one token. Answers the ids that
+ * are left, ascending; null: all. Tokens of weight 0 must score below the others or -Infinity.
  */
-export function keepBestMass(scores: Float32Array, weights: Float32Array, fraction: number): void {
-  const target = fraction * totalWeight(weights);
+export function keepBestMass(scores: Float32Array, weights: Float32Array, target: number): Uint32Array | null {
   for (const count of [USUAL_PREFIX, scores.length]) {
     const ids = selectTop(scores, count);
     const length = prefixLength(ids, weights, target);
-    if (length === null) continue;
-    keepOnly(weights, ids.subarray(0, length));
-    return;
+    if (length !== null) return keepOnly(weights, ids.subarray(0, length));
   }
+  return null;
 }
 
 /** Length of the shortest prefix that weighs `target`, null when all of them together weigh less. */

@@ -2,7 +2,7 @@
 // Order, as in vLLM and Hugging Face: penalties, bias, mask, temperature, min-p, top-k, top-p, typical-p, draw.
 import { uniform } from '../../core/index.ts';
 import type { SamplingParameters } from '../messages.ts';
-import { draw } from './draw.ts';
+import { draw, drawAmong } from './draw.ts';
 import { keepBestMass, settledTotal, totalWeight } from './mass.ts';
 import { keepMinP } from './min-p.ts';
 import { applyMask } from './mask.ts';
@@ -43,8 +43,11 @@ export class Sampler {
     if (parameters.temperature === 0) return bestId;
     const weights = this.#weigh(adjusted, largest, 1 / Math.max(parameters.temperature, Number.EPSILON));
     const total = settledTotal(weights, mask !== null);
-    const isFiltered = this.#filter(adjusted, weights, parameters);
-    return draw(weights, isFiltered ? totalWeight(weights) : total, uniform(parameters.seed, drawIndex));
+    const random = uniform(parameters.seed, drawIndex);
+    if (parameters.minP > 0) keepMinP(weights, parameters.minP);
+    const left = parameters.minP > 0 ? totalWeight(weights) : total;
+    const ids = this.#select(adjusted, weights, left, parameters);
+    return ids === null ? draw(weights, left, random) : drawAmong(weights, ids, random);
   }
 
   #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, mask: Int32Array | null): Float32Array {
@@ -57,12 +60,12 @@ export class Sampler {
     return adjusted;
   }
 
-  /** Whether any filter applied. */
-  #filter(adjusted: Float32Array, weights: Float32Array, { minP, topK, topP, typicalP }: SamplingParameters): boolean {
-    if (minP > 0) keepMinP(weights, minP);
-    if (topK > 0) keepTopK(adjusted, weights, topK);
-    if (topP < 1) keepBestMass(adjusted, weights, topP);
-    if (typicalP < 1) keepTypicalP(weights, typicalP, this.#scores);
-    return minP > 0 || topK > 0 || topP < 1 || typicalP < 1;
+  /** Ids that the filters leave, ascending; null: all whose weight is above 0. */
+  #select(adjusted: Float32Array, weights: Float32Array, total: number, { topK, topP, typicalP }: SamplingParameters): Uint32Array | null {
+    let ids: Uint32Array | null = null;
+    if (topK > 0) ids = keepTopK(adjusted, weights, topK);
+    if (topP < 1) ids = keepBestMass(adjusted, weights, topP * (ids === null ? total : totalWeight(weights))) ?? ids;
+    if (typicalP < 1) ids = keepTypicalP(weights, typicalP, this.#scores) ?? ids;
+    return ids;
   }
 }
