@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { benchFleet } from './fleet/fleet.ts';
 import { benchLoad } from './load/load.ts';
 import { benchLongPrompt } from './load/long-prompt.ts';
+import { benchSampling } from './load/sampling.ts';
 import { benchSchedule } from './load/schedule.ts';
 import { benchMerged } from './merged/merged.ts';
 import type { BenchOptions } from './options.ts';
@@ -20,6 +21,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<boolean>
   train: benchTrain,
   beside: benchBeside,
   load: benchLoad,
+  sampling: benchSampling,
   schedule: benchSchedule,
   fleet: benchFleet,
   'long-prompt': benchLongPrompt,
@@ -46,12 +48,13 @@ Parts (all of them but decode when none is named):
   train        tokens/s and memory of training steps, ours and PEFT on torch in turns (makes a Python environment once)
   beside       what a training job does to the rows that decode beside it
   load         8 requests/s with 64 adapters through HTTP: time to first token, between tokens
-  schedule     the scheduling of load in simulated time, where the machine's noise does not reach
+  sampling     what temperature, top-p, log probabilities and so on cost through HTTP, against greedy tokens
+  schedule     the scheduling of load and long-prompt in simulated time, where the machine's noise does not reach
   fleet        10,000 registered adapters: start-up, memory, cold against warm adapters, traffic over all of them, long lists
   long-prompt  what a long prompt does to the rows that decode beside it
   merged       a merged adapter's decode step against the base's, what merging at each precision loses, and what merging does to others
 
-Options of speed (decode takes --rounds only):
+Options of speed (decode and sampling take --rounds only):
   --rounds N           rounds of interleaved measurements; medians and ranges are over them (${OPTIONS.rounds.default})
   --rows LIST          sizes of the decode batch (${OPTIONS.rows.default})
   --precisions LIST    of ours: fp32, int8, int4, w8a8 (${OPTIONS.precisions.default})
