@@ -57,15 +57,22 @@ describe('an engine whose rows decode while prompts come', () => {
     expect(harness.engine.stats().runningRequests).toBe(6);
   });
 
-  it('does not let those that come later overtake a prompt for ever', async () => {
+  it.each([
+    ['of the base', null],
+    ['with adapters, which they copy first', ADAPTERS],
+  ])('does not let those %s that come later overtake a prompt for ever', async (_, adapters) => {
     const limits = { maxBatch: 16, maxContext: 8192, kvCacheBytes: 16 * 65_536, prefillChunk: 128, maxStretch: 1.1 };
-    const harness = new EngineHarness({ executor: new FakeExecutor({ maxContext: 8192 }), limits });
+    const harness = new EngineHarness({ executor: new FakeExecutor({ maxContext: 8192 }), adapters: adapterSource(ADAPTERS), limits });
     harness.submit(request('decodes', { maxNewTokens: 2000 }));
     while (harness.tokensOf('decodes').length < 5) harness.step();
     harness.submit(request('long', { promptTokenIds: prompt(200), maxNewTokens: 1 }));
     for (let arrival = 0; harness.endOf('long') === null && arrival < 200; arrival += 1) {
-      harness.submit(request(`short${arrival}`, { promptTokenIds: prompt(8), maxNewTokens: 2 }));
-      for (let step = 0; step < 3; step += 1) harness.step();
+      const adapterDigest = adapters?.[arrival % ADAPTERS.length]?.digest ?? null;
+      harness.submit(request(`short${arrival}`, { promptTokenIds: prompt(8), maxNewTokens: 2, adapterDigest }));
+      for (let step = 0; step < 3; step += 1) {
+        harness.step();
+        await new Promise(setImmediate);
+      }
     }
     expect(harness.endOf('long')).toBe('finished length');
   });
