@@ -18,15 +18,21 @@ const PROMPT_STRIDE = 40;
 const WARM_UP_TOKENS = 4;
 const TIMED_TOKENS = 32;
 const MIXED_ROWS = 16;
-/** How many different adapters; then which ranks, all rows different. */
-const MIXES: readonly AdapterMix[] = [
-  { count: 1, rank: 16 },
-  { count: 4, rank: 16 },
-  { count: 16, rank: 4 },
-  { count: 16, rank: 8 },
-  { count: 16, rank: 16 },
-  { count: 16, rank: 32 },
-  { count: 16, rank: 64 },
+
+interface RowsOfMix extends AdapterMix {
+  readonly rows: number;
+}
+
+/** A row alone; how many different adapters; then which ranks, all rows different. */
+const MIXES: readonly RowsOfMix[] = [
+  { rows: 1, count: 1, rank: 16 },
+  { rows: MIXED_ROWS, count: 1, rank: 16 },
+  { rows: MIXED_ROWS, count: 4, rank: 16 },
+  { rows: MIXED_ROWS, count: 16, rank: 4 },
+  { rows: MIXED_ROWS, count: 16, rank: 8 },
+  { rows: MIXED_ROWS, count: 16, rank: 16 },
+  { rows: MIXED_ROWS, count: 16, rank: 32 },
+  { rows: MIXED_ROWS, count: 16, rank: 64 },
 ];
 
 /** Tokens of text that the workloads take for this many rows. */
@@ -34,16 +40,16 @@ export function textTokens(mostRows: number): number {
   return Math.max(...PREFILLS.map(({ tokens }) => tokens), (Math.max(mostRows, MIXED_ROWS) - 1) * PROMPT_STRIDE + DECODE_PROMPT_TOKENS);
 }
 
-/** Mixes of adapters are measured at 16 rows, whose plain batch is added where `rowCounts` lacks it. */
+/** Mixes of adapters are measured at 1 and 16 rows, whose plain batches are added where `rowCounts` lacks them. */
 export function makeWorkloads(tokenIds: readonly number[], rowCounts: readonly number[]): readonly NamedWorkload[] {
   const prompts = (rows: number): readonly (readonly number[])[] =>
     Array.from({ length: rows }, (_, row) => tokenIds.slice(row * PROMPT_STRIDE, row * PROMPT_STRIDE + DECODE_PROMPT_TOKENS));
   const decode = (rows: number, adapters: AdapterMix | null): NamedWorkload => ({
-    name: adapters ? mixName(adapters) : decodeName(rows),
+    name: adapters ? mixName({ ...adapters, rows }) : decodeName(rows),
     workload: { kind: 'decode', prompts: prompts(rows), warmUpTokens: WARM_UP_TOKENS, timedTokens: TIMED_TOKENS, adapters },
     base: adapters ? decodeName(rows) : null,
   });
-  const plain = [...new Set([...rowCounts, MIXED_ROWS])].toSorted((a, b) => a - b);
+  const plain = [...new Set([...rowCounts, ...MIXES.map(({ rows }) => rows)])].toSorted((a, b) => a - b);
   return [
     ...PREFILLS.map(({ tokens, repeats }): NamedWorkload => ({
       name: prefillName(tokens),
@@ -51,7 +57,7 @@ export function makeWorkloads(tokenIds: readonly number[], rowCounts: readonly n
       base: null,
     })),
     ...plain.map((rows) => decode(rows, null)),
-    ...MIXES.map((mix) => decode(MIXED_ROWS, mix)),
+    ...MIXES.map(({ rows, ...mix }) => decode(rows, mix)),
   ];
 }
 
@@ -68,6 +74,6 @@ export function prefillName(tokens: number): string {
   return `prefill ${tokens} tokens`;
 }
 
-export function mixName({ count, rank }: AdapterMix): string {
-  return `${MIXED_ROWS} rows, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
+export function mixName({ rows, count, rank }: RowsOfMix): string {
+  return `${rows} ${rows === 1 ? 'row' : 'rows'}, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
 }
