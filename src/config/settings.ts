@@ -44,7 +44,7 @@ export const SETTING_ROWS = {
   maxBatch: setting(integer(1, 1024), 16, 'rows of the running batch'),
   maxContext: setting(orWord(integer(16, 1_048_576), 'auto'), null, 'positions of one request; auto is the limit of the model'),
   maxWaiting: setting(integer(0, 1_000_000), 1024, 'requests that may wait for a row; more are answered 503'),
-  prefillChunk: setting(integer(1, 4096), 128, 'prompt tokens of one call of the model'),
+  prefillChunk: setting(integer(1, 4096), 256, 'prompt tokens of one call of the model at most'),
   maxStretch: setting(decimal(1, 100), 2, 'how many times longer the time between tokens may get on average while prompts are read'),
   speculation: setting(
     oneOf('off', 'prompt-lookup'),

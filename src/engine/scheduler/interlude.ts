@@ -59,8 +59,8 @@ const MOST_PASSED = 2;
 /** Tokens of the next prefill call: what fits, the least chunk when it is the interlude's first action and has waited, else 0. */
 export function chunkFor(costs: CallCosts, interlude: Interlude, leftMs: number, { position, tokenCount, maxChunk }: ChunkLimits): number {
   const most = Math.min(tokenCount, maxChunk);
-  if (leftMs === Infinity) return most;
   const predictedMs = (count: number): number => predictPrefill(costs, count, position);
+  if (leftMs === Infinity) return unhurriedChunk(most, predictedMs);
   if (most <= WORTHWHILE_CHUNK) return allows(interlude, leftMs, predictedMs(most)) ? most : 0;
   const hasWaited = interlude.actionCount === 0 && interlude.passedCount === MOST_PASSED;
   const least = hasWaited ? CHUNK_STEP : WORTHWHILE_CHUNK;
@@ -68,4 +68,16 @@ export function chunkFor(costs: CallCosts, interlude: Interlude, leftMs: number,
     if (predictedMs(count) <= leftMs) return count;
   }
   return hasWaited ? least : 0;
+}
+
+/** Larger calls are a little cheaper a token, but who comes while one runs waits for its end. */
+const UNHURRIED_CHUNK = 32 * CHUNK_STEP;
+const LONGEST_CALL_MS = 250;
+
+/** While nothing decodes: more tokens than usual where the call stays short. */
+function unhurriedChunk(most: number, predictedMs: (count: number) => number): number {
+  for (let count = most; count > UNHURRIED_CHUNK; count = Math.ceil(count / 2 / CHUNK_STEP) * CHUNK_STEP) {
+    if (predictedMs(count) <= LONGEST_CALL_MS) return count;
+  }
+  return Math.min(most, UNHURRIED_CHUNK);
 }

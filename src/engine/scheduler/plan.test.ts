@@ -39,6 +39,15 @@ describe('planning a call', () => {
     expect(planCall([reader(1, { cachedPositions: 96 })], new Map(), pace(1))).toEqual({ kind: 'prefill', row: 1, tokenCount: 4 });
   });
 
+  it('takes more than 128 tokens while nothing decodes only where the call is known to stay short', () => {
+    const chunk = (msPerToken: number | null): unknown => {
+      const costs = createCosts();
+      if (msPerToken !== null) recordPrefill(costs, 128, 0, 128 * msPerToken);
+      return planCall([reader(1, { prefillTarget: 900, maxChunk: 512 })], new Map(), { ...pace(1), costs });
+    };
+    expect([null, 0.4, 0.5, 1, 3].map(chunk)).toMatchObject([128, 512, 256, 128, 128].map((tokenCount) => ({ tokenCount })));
+  });
+
   it('takes a chunk that fits between two decode calls', () => {
     const rows = [...FOUR_DECODE, reader(5, { maxChunk: 128, prefillTarget: 500 })];
     expect(planCall(rows, new Map(), pace(100))).toEqual({ kind: 'prefill', row: 5, tokenCount: 48 });

@@ -75,14 +75,14 @@ function promptOf({ promptTokens }: SimulatedRequest, index: number, vocabularyS
 }
 
 function limits() {
-  const { maxStretch } = loadSettings({ flags: {}, environment: process.env, folder: import.meta.dirname }).settings;
+  const { maxStretch, prefillChunk } = loadSettings({ flags: {}, environment: process.env, folder: import.meta.dirname }).settings;
   return {
     ...TEST_LIMITS,
     maxBatch: LANES,
     maxContext: 8192,
     maxWaiting: 1000,
     kvCacheBytes: 1 << 30,
-    prefillChunk: 128,
+    prefillChunk,
     maxStretch,
     adapterHostBytes: 1 << 30,
     // Costs are those beside the base.

@@ -3,7 +3,7 @@ import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import type { ModelExecutor } from '../../../src/engine/index.ts';
 
 /** As the server cuts prompts by default. */
-export const PREFILL_CHUNK_TOKENS = 128;
+export const PREFILL_CHUNK_TOKENS = 256;
 
 export interface DecodingRow {
   readonly row: number;
