@@ -5,7 +5,6 @@ import type { FinishReason } from './messages.ts';
 import type { PrefillCall } from './ports.ts';
 import { keepPrefix } from './prefix.ts';
 import { tokenLogprob } from './sampling/logprobs.ts';
-import type { Weigh } from './sampling/weigh.ts';
 import { judgeDrafts } from './scheduler/speculation.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
@@ -74,7 +73,7 @@ function collectPromptLogprobs(state: EngineState, sequence: Sequence, call: Pre
   const end = call.startPosition + call.tokenIds.length;
   for (let next = sequence.nextPromptLogprob; next !== null && next <= end; next = sequence.nextPromptLogprob) {
     const tokenId = sequence.tokens[next] ?? 0;
-    sequence.addPromptLogprob(tokenLogprob(line(state, logits, next - 1 - call.startPosition), tokenId, topCount, weighBy(state)));
+    sequence.addPromptLogprob(tokenLogprob(line(state, logits, next - 1 - call.startPosition), tokenId, topCount, state.weigh));
   }
 }
 
@@ -99,7 +98,7 @@ function takeToken(state: EngineState, sequence: Sequence, logits: Float32Array)
   }
   sequence.append(tokenId);
   state.counters.generatedTokens += 1;
-  const logprob = request.logprobs === null ? {} : { logprob: tokenLogprob(logits, tokenId, request.logprobs, weighBy(state)) };
+  const logprob = request.logprobs === null ? {} : { logprob: tokenLogprob(logits, tokenId, request.logprobs, state.weigh) };
   state.outbox.push({ kind: 'token', id: request.id, tokenId, ...logprob });
   const reason = finishReason(state, sequence, tokenId);
   if (reason === null) constraint?.accept(tokenId);
@@ -110,10 +109,6 @@ function finishReason(state: EngineState, sequence: Sequence, tokenId: number): 
   if (sequence.stopTokenIds.has(tokenId)) return 'stop-token';
   const contextIsFull = sequence.tokens.length >= state.maxContext;
   return sequence.remainingNewTokens <= 0 || contextIsFull ? 'length' : null;
-}
-
-function weighBy({ executor }: EngineState): Weigh {
-  return (logits, largest, scale) => executor.weigh(logits, largest, scale);
 }
 
 /** Line `index` of logits [n, vocabularySize], a view. */

@@ -7,6 +7,7 @@ import type { EngineOptions } from './options.ts';
 import { BLOCK_POSITIONS, type ConstraintSource, type ModelExecutor, type PackedAdapterSource, type RowId } from './ports.ts';
 import { AdapterResidency } from './residency.ts';
 import { Sampler } from './sampling/sampler.ts';
+import type { Weigh } from './sampling/weigh.ts';
 import { capacityBuckets } from './scheduler/capacity.ts';
 import { MergeBook } from './merge-book.ts';
 import { createCosts, type CallCosts } from './scheduler/costs.ts';
@@ -71,6 +72,8 @@ export interface EngineState {
   readonly ledger: KvLedger;
   readonly prefixCache: PrefixCache;
   readonly residency: AdapterResidency;
+  /** The executor's. */
+  readonly weigh: Weigh;
   readonly sampler: Sampler;
   /** Every live request. */
   readonly sequences: Map<RequestId, Sequence>;
@@ -105,6 +108,7 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
       `kvCacheBytes is ${limits.kvCacheBytes}, expected at least ${executor.shape.kvBytesPerPosition}, one position of this model`,
     );
   }
+  const weigh: Weigh = (logits, largest, scale) => executor.weigh(logits, largest, scale);
   // A request alone must always fit, or it could wait for ever.
   const maxContext = Math.min(limits.maxContext, executor.shape.maxContext, kvPositions);
   return {
@@ -116,7 +120,8 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     ledger: new KvLedger(kvPositions),
     prefixCache: new PrefixCache(Math.floor(limits.prefixCacheBytes / (executor.shape.kvBytesPerPosition * BLOCK_POSITIONS))),
     residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes),
-    sampler: new Sampler(executor.shape.vocabularySize, executor.weigh.bind(executor)),
+    weigh,
+    sampler: new Sampler(executor.shape.vocabularySize, weigh),
     sequences: new Map(),
     waiting: new Set(),
     constrained: new Set(),

@@ -42,12 +42,14 @@ export class Sampler {
     if (largest === undefined || !Number.isFinite(largest)) throw new Error('the model gave no finite logits');
     if (parameters.temperature === 0) return bestId;
     const weights = this.#weigh(adjusted, largest, 1 / Math.max(parameters.temperature, Number.EPSILON));
-    const total = settledTotal(weights, mask !== null);
+    let total = settledTotal(weights, mask !== null);
+    if (parameters.minP > 0) {
+      keepMinP(weights, parameters.minP);
+      total = totalWeight(weights);
+    }
+    const ids = this.#select(adjusted, weights, total, parameters);
     const random = uniform(parameters.seed, drawIndex);
-    if (parameters.minP > 0) keepMinP(weights, parameters.minP);
-    const left = parameters.minP > 0 ? totalWeight(weights) : total;
-    const ids = this.#select(adjusted, weights, left, parameters);
-    return ids === null ? draw(weights, left, random) : drawAmong(weights, ids, random);
+    return ids === null ? draw(weights, total, random) : drawAmong(weights, ids, random);
   }
 
   #adjust(logits: Float32Array, parameters: SamplingParameters, history: TokenHistory, mask: Int32Array | null): Float32Array {

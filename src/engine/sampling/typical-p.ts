@@ -1,7 +1,10 @@
 // Locally typical sampling (Meister et al. 2022, equation 7): keeps the tokens whose information is closest to the entropy.
 import { keepBestMass, totalWeight } from './mass.ts';
 
-/** In place. Answers the ids that are left, ascending; null: all. `scratch` has the length of `weights`. Probability and entropy are of what earlier filters left. */
+/**
+ * In place. Answers the ids that are left, ascending; null: all. `scratch` has the length of `weights`. Probability and entropy are of what
+ * earlier filters left.
+ */
 export function keepTypicalP(weights: Float32Array, mass: number, scratch: Float32Array): Uint32Array | null {
   const total = totalWeight(weights);
   const logTotal = Math.log(total);

@@ -3,7 +3,9 @@ import { pairedRatio, shown, summarise } from '../report/statistics.ts';
 import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import type { BenchOptions } from '../options.ts';
+import { rowsName } from '../speed/workloads.ts';
 import { type SubjectServer, withSubjectServer } from './subject-server.ts';
+import { eventTimes } from './timed-stream.ts';
 
 const ROW_COUNTS = [1, 8, 16];
 const PROMPT_TOKENS = 32;
@@ -22,7 +24,7 @@ const LARGEST_RATIO = 1.4;
 export async function benchSampling({ rounds }: BenchOptions): Promise<boolean> {
   const cells = new Map<string, number[]>();
   const cell = (mode: string, rows: number): number[] => {
-    const key = `${rows} ${rows === 1 ? 'row' : 'rows'}, ${mode}`;
+    const key = `${rowsName(rows)}, ${mode}`;
     const known = cells.get(key) ?? [];
     cells.set(key, known);
     return known;
@@ -37,7 +39,7 @@ export async function benchSampling({ rounds }: BenchOptions): Promise<boolean> 
       .filter((mode) => mode !== GREEDY)
       .map((mode): Check => {
         const ratio = pairedRatio(cell(mode, rows), cell(GREEDY, rows));
-        const name = `${rows} ${rows === 1 ? 'row' : 'rows'}: ${mode}, ${summarise(cell(mode, rows)).median.toFixed(1)} ms a token, times greedy`;
+        const name = `${rowsName(rows)}: ${mode}, ${summarise(cell(mode, rows)).median.toFixed(1)} ms a token, times greedy`;
         return { name, value: shown(ratio, 2), bound: `${LARGEST_RATIO}`, holds: ratio.median <= LARGEST_RATIO };
       }),
   );
@@ -45,9 +47,7 @@ export async function benchSampling({ rounds }: BenchOptions): Promise<boolean> 
     part: 'sampling',
     header: CHECK_HEADER,
     rows: checks.map(checkRow),
-    notes: ROW_COUNTS.map(
-      (rows) => `greedy, ${rows} ${rows === 1 ? 'row' : 'rows'}: ${summarise(cell(GREEDY, rows)).median.toFixed(1)} ms a token`,
-    ),
+    notes: ROW_COUNTS.map((rows) => `greedy, ${rowsName(rows)}: ${summarise(cell(GREEDY, rows)).median.toFixed(1)} ms a token`),
     measurements: { rounds, unit: 'ms a token of each stream', samples: Object.fromEntries(cells) },
   });
   return checks.every(({ holds }) => holds);
@@ -55,7 +55,7 @@ export async function benchSampling({ rounds }: BenchOptions): Promise<boolean> 
 
 /** Mean over the streams of the time from their first token to their last, for each token. */
 async function tokenMs({ api, base, prompt }: SubjectServer, rows: number, parameters: Readonly<Record<string, unknown>>): Promise<number> {
-  const times = await Promise.all(
+  const perStream = await Promise.all(
     Array.from({ length: rows }, async (_, row) => {
       const body = {
         model: base.id,
@@ -64,17 +64,10 @@ async function tokenMs({ api, base, prompt }: SubjectServer, rows: number, param
         ignore_eos: true,
         ...parameters,
       };
-      const { events } = await api.streamCompletion(body);
-      let firstMs: number | null = null;
-      let lastMs = 0;
-      for await (const data of events) {
-        if (data === '[DONE]') break;
-        if (data.startsWith('{"error"')) throw new Error(`a stream failed: ${data}`);
-        lastMs = performance.now();
-        firstMs ??= lastMs;
-      }
-      return (lastMs - (firstMs ?? NaN)) / (OUTPUT_TOKENS - 1);
+      const times: number[] = [];
+      for await (const atMs of eventTimes(api, body)) times.push(atMs);
+      return ((times.at(-1) ?? NaN) - (times[0] ?? NaN)) / (OUTPUT_TOKENS - 1);
     }),
   );
-  return times.reduce((sum, ms) => sum + ms, 0) / rows;
+  return perStream.reduce((sum, ms) => sum + ms, 0) / rows;
 }

@@ -2,7 +2,7 @@
 import { type Check, CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
 import { latencyOf, shownLatency, type Latency } from './latency.ts';
-import type { LongPromptWorkload } from './long-prompt.ts';
+import { LARGEST_STRETCH, type LongPromptWorkload } from './long-prompt.ts';
 import { simulate } from './simulation.ts';
 import { firstTokenMs, type StreamTimes, tokenGapsMs } from './timed-stream.ts';
 import { planRequests, readWorkload, type ZipfWorkload } from './workload.ts';
@@ -13,7 +13,6 @@ const MACHINES = [
   { slowness: 1, firstTokenBoundMs: 250, betweenTokensBoundMs: 55, longFirstTokenBoundMs: 18_000 },
   { slowness: 1.6, firstTokenBoundMs: 750, betweenTokensBoundMs: 95, longFirstTokenBoundMs: 29_000 },
 ];
-const LARGEST_STRETCH = 2.5;
 /** The steady rows decode so long before the long prompt comes. */
 const BEFORE_MS = 2000;
 

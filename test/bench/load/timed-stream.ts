@@ -26,26 +26,31 @@ export async function timedStream(
   const { signal, onToken } = options;
   const sentAtMs = performance.now();
   const tokenAtMs: number[] = [];
-  let isDone = false;
   try {
     // Log probabilities make an event of every token, also of one that is only part of a character.
     const body = { model, prompt, max_tokens: outputTokens, temperature: 0, ignore_eos: true, logprobs: 0 };
-    const { events } = await api.streamCompletion(body, signal);
-    for await (const data of events) {
-      if (data === '[DONE]') isDone = true;
-      else if (data.startsWith('{"error"')) throw new Error(`the stream failed: ${data}`);
-      else {
-        tokenAtMs.push(performance.now());
-        onToken?.(tokenAtMs.length);
-      }
+    for await (const atMs of eventTimes(api, body, signal)) {
+      tokenAtMs.push(atMs);
+      onToken?.(tokenAtMs.length);
     }
   } catch (error) {
     if (signal?.aborted === true) return { sentAtMs, tokenAtMs };
     throw error;
   }
-  if (!isDone || tokenAtMs.length !== outputTokens)
-    throw new Error(`the stream ended ${isDone ? '' : 'without [DONE] '}after ${tokenAtMs.length} of ${outputTokens} tokens`);
+  if (tokenAtMs.length !== outputTokens) throw new Error(`the stream ended after ${tokenAtMs.length} of ${outputTokens} tokens`);
   return { sentAtMs, tokenAtMs };
+}
+
+/** When each event of a streamed completion came. Throws when one is an error, or the stream ends without [DONE]. */
+export async function* eventTimes(api: Api, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): AsyncGenerator<number> {
+  const { events } = await api.streamCompletion(body, signal);
+  let isDone = false;
+  for await (const data of events) {
+    if (data.startsWith('{"error"')) throw new Error(`the stream failed: ${data}`);
+    isDone = data === '[DONE]';
+    if (!isDone) yield performance.now();
+  }
+  if (!isDone) throw new Error('the stream ended without [DONE]');
 }
 
 export function firstTokenMs({ sentAtMs, tokenAtMs }: StreamTimes): number {

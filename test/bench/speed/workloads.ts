@@ -66,8 +66,12 @@ export function meanPositions({ prompts, warmUpTokens, timedTokens }: DecodeWork
   return (prompts[0]?.length ?? 0) + warmUpTokens + timedTokens / 2;
 }
 
+export function rowsName(rows: number): string {
+  return `${rows} ${rows === 1 ? 'row' : 'rows'}`;
+}
+
 export function decodeName(rows: number): string {
-  return `decode ${rows} ${rows === 1 ? 'row' : 'rows'}`;
+  return `decode ${rowsName(rows)}`;
 }
 
 export function prefillName(tokens: number): string {
@@ -75,5 +79,5 @@ export function prefillName(tokens: number): string {
 }
 
 export function mixName({ rows, count, rank }: RowsOfMix): string {
-  return `${rows} ${rows === 1 ? 'row' : 'rows'}, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
+  return `${rowsName(rows)}, ${count} ${count === 1 ? 'adapter' : 'adapters'} of rank ${rank}`;
 }
