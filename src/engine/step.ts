@@ -9,10 +9,11 @@ import { ensureRoom } from './reserve.ts';
 import { recordDecode, recordPrefill } from './scheduler/costs.ts';
 import { afterAction, afterDecode } from './scheduler/interlude.ts';
 import { recordDecodeRows } from './scheduler/decode-costs.ts';
-import { type CallPlan, laneOf, planCall, type RowView } from './scheduler/plan.ts';
+import { type CallPlan, isPrefilling, laneOf, planCall, type RowView } from './scheduler/plan.ts';
 import { draftTokens, mayDraft } from './scheduler/speculation.ts';
 import type { Row, Sequence } from './sequence.ts';
 import type { EngineState } from './state.ts';
+import { runningRows } from './time-left.ts';
 
 export type StepOutcome =
   /** No row has work: nothing is running. */
@@ -74,9 +75,8 @@ function recordCost(state: EngineState, { kind, call, members: callMembers }: Re
 }
 
 /** Whether a prompt let the interlude pass in which nothing was done. */
-function hasPassed({ interlude, running }: EngineState): boolean {
-  const isUnread = ({ row }: Sequence): boolean => row !== null && row.cachedPositions < row.prefillTarget;
-  return interlude.actionCount === 0 && [...running.values()].some(isUnread);
+function hasPassed(state: EngineState): boolean {
+  return state.interlude.actionCount === 0 && runningRows(state).some(isPrefilling);
 }
 
 function restore(state: EngineState, rowId: RowId): number {

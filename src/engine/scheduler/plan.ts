@@ -87,7 +87,8 @@ function withoutFollowers(rows: readonly RowView[]): readonly RowView[] {
   });
 }
 
-function isPrefilling(row: Pick<RowView, 'cachedPositions' | 'prefillTarget'>): boolean {
+/** Whether some of its prompt is still to be read. */
+export function isPrefilling(row: Pick<RowView, 'cachedPositions' | 'prefillTarget'>): boolean {
   return row.cachedPositions < row.prefillTarget;
 }
 
