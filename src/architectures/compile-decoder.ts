@@ -16,6 +16,7 @@ import {
   type RowLevels,
   type RowProduct,
   runPasses,
+  type SideLevels,
   smoothInputs,
 } from '../graph/index.ts';
 import { int8BlockSize } from './even-inputs.ts';
@@ -64,6 +65,8 @@ export interface CompiledDecoder {
   readonly graph: Graph;
   /** Adapter inputs, in the order of evaluation. */
   readonly loraGroups: readonly LoraGroup[];
+  /** How A becomes levels, for the groups that take it so. */
+  readonly sideLevels: readonly SideLevels[];
   readonly reports: readonly PassReport[];
 }
 
@@ -72,7 +75,24 @@ export function compileDecoder(config: LlamaConfig, options: CompileOptions): Co
   const { maxContext, changed = new Set() } = options;
   const graph = buildLlama(config, { maxContext, changed });
   const reports = runPasses(graph, passList(options, options.changedPrecision === 'base' ? new Set() : changedGroups(graph)));
-  return { graph, loraGroups: reports.flatMap(({ loraGroups = [] }) => loraGroups), reports };
+  const sideLevels = reports.flatMap((report) => report.sideLevels ?? []);
+  return {
+    graph,
+    loraGroups: withScales(
+      reports.flatMap(({ loraGroups = [] }) => loraGroups),
+      sideLevels,
+    ),
+    sideLevels,
+    reports,
+  };
+}
+
+function withScales(groups: readonly LoraGroup[], sideLevels: readonly SideLevels[]): readonly LoraGroup[] {
+  const scales = new Map(sideLevels.map(({ id, scales: name }) => [id, name]));
+  return groups.map((group) => {
+    const name = scales.get(group.id);
+    return name === undefined ? group : { ...group, inputs: { ...group.inputs, scales: name } };
+  });
 }
 
 /** Projection groups that read a tensor that an adapter changed. */

@@ -51,6 +51,8 @@ export interface ModelExecutor {
   /** From now on the row is computed by the merged adapter's session, or with null by the base's beside its adapter. Keeps its positions. */
   moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void;
   removeRow(row: RowId): void;
+  /** Bytes that it keeps for an adapter once a row had it, beside the packed ones, as long as these are in memory. */
+  keptBytes(adapter: PackedAdapter): number;
   /**
    * Copies the keys and values of `BLOCK_POSITIONS` positions out of a row. The slot keeps them, whatever becomes of the row, until another
    * block is saved there. Slots are small numbers; each takes memory from its first use on.

@@ -50,6 +50,7 @@ export class AdapterResidency {
   readonly #source: PackedAdapterSource;
   readonly #clock: Clock;
   readonly #budgetBytes: number;
+  readonly #keptBytes: (adapter: PackedAdapter) => number;
   /** Entries that are leased or pinned. */
   readonly #held = new Map<Digest, Entry>();
   readonly #loading = new Map<Digest, Loading>();
@@ -60,7 +61,9 @@ export class AdapterResidency {
   #hits = 0;
   #misses = 0;
 
-  constructor(source: PackedAdapterSource, clock: Clock, budgetBytes: number) {
+  /** `keptBytes` of an adapter are kept elsewhere as long as it is here. */
+  constructor(source: PackedAdapterSource, clock: Clock, budgetBytes: number, keptBytes: (adapter: PackedAdapter) => number = () => 0) {
+    this.#keptBytes = keptBytes;
     this.#source = source;
     this.#clock = clock;
     this.#budgetBytes = budgetBytes;
@@ -168,7 +171,15 @@ export class AdapterResidency {
     const startedMs = this.#clock.monotonic();
     const adapter = await this.#source.load(digest);
     const loadMs = this.#clock.monotonic() - startedMs;
-    const entry: Entry = { digest, adapter, bytes: adapter.bytes.byteLength, loadMs, leases: 0, hits: 0, pinned: false };
+    const entry: Entry = {
+      digest,
+      adapter,
+      bytes: adapter.bytes.byteLength + this.#keptBytes(adapter),
+      loadMs,
+      leases: 0,
+      hits: 0,
+      pinned: false,
+    };
     this.#hold(entry, callers());
     return entry;
   }

@@ -119,7 +119,7 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     executor,
     ledger: new KvLedger(kvPositions),
     prefixCache: new PrefixCache(Math.floor(limits.prefixCacheBytes / (executor.shape.kvBytesPerPosition * BLOCK_POSITIONS))),
-    residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes),
+    residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes, (adapter) => executor.keptBytes(adapter)),
     weigh,
     sampler: new Sampler(executor.shape.vocabularySize, weigh),
     sequences: new Map(),

@@ -160,6 +160,7 @@ function inlineRecipe(type: ElementType, shape: readonly number[], bytes: Uint8A
     case 'uint8':
       return { kind: 'values', shape, values: new Uint8Array(buffer) };
     case 'int8':
+      return { kind: 'values', shape, values: new Int8Array(buffer) };
     case 'bool':
       throw new Error(`constants of type ${type} are not supported`);
   }

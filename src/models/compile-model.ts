@@ -1,10 +1,10 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
 import { open, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
-import { type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
+import { type Graph, sideBlockSize, sideLevelsGraph, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
 import {
   type CompiledGraph,
@@ -15,6 +15,7 @@ import {
   type KvPrecision,
   type LoraInputGroup,
   type Precision,
+  type SideLevelsGraph,
 } from './compiled-model.ts';
 import { readCalibration } from './calibration/calibration.ts';
 import { kvScales } from './calibration/kv-scales.ts';
@@ -27,16 +28,24 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 11;
+export const COMPILER_VERSION = 12;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
+const SIDE_LEVELS_FILE = 'side-levels.onnx';
 
-interface ManifestGraph {
+interface ManifestFile {
   readonly file: string;
   readonly bytes: number;
   readonly weightNames: readonly string[];
+}
+
+interface ManifestGraph extends ManifestFile {
   readonly loraGroups: readonly LoraInputGroup[];
+}
+
+interface ManifestSideLevels extends ManifestFile {
+  readonly groups: SideLevelsGraph['groups'];
 }
 
 interface Manifest {
@@ -49,6 +58,7 @@ interface Manifest {
   readonly weightsBytes: number;
   readonly weights: readonly WeightEntry[];
   readonly graphs: Readonly<Record<KvPrecision, Readonly<Record<GraphProfile, ManifestGraph>>>>;
+  readonly sideLevels: ManifestSideLevels | null;
 }
 
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
@@ -73,11 +83,10 @@ export async function openCompiled(
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
   if (!manifest || !isCurrent(manifest, precision) || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
+  const graphFiles = [...Object.values(manifest.graphs).flatMap(Object.values<ManifestFile>), manifest.sideLevels ?? []].flat();
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
-    ...Object.values(manifest.graphs)
-      .flatMap(Object.values<ManifestGraph>)
-      .map(({ file, bytes }): readonly [string, number] => [file, bytes]),
+    ...graphFiles.map(({ file, bytes }): readonly [string, number] => [file, bytes]),
   ];
   for (const [file, bytes] of expected) {
     const entry = await stat(join(folder, file)).catch(() => null);
@@ -95,6 +104,7 @@ export async function openCompiled(
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
     graphs: { none: graph('none'), linear: graph('linear'), full: graph('full') },
+    sideLevels: manifest.sideLevels && { ...manifest.sideLevels, path: join(folder, manifest.sideLevels.file) },
     kvScales: calibration && kvScales(calibration),
   };
 }
@@ -155,14 +165,16 @@ async function writeCompiled(
       ...compileDecoder(config, { ...target, lora: profile, kv }),
     })),
   );
+  const sideLevels = rowWise ? sideLevelsOf(decoders, rowWise) : null;
   const weights = await writeWeights(
     model,
     join(folder, WEIGHTS_FILE),
-    decoders.flatMap(({ graph }) => storedWeights(graph)),
+    [...decoders, ...(sideLevels ? [sideLevels] : [])].flatMap(({ graph }) => storedWeights(graph)),
     onProgress,
   );
   const graphs: Record<KvPrecision, Partial<Record<GraphProfile, ManifestGraph>>> = { fp32: {}, int8: {} };
-  for (const decoder of decoders) graphs[decoder.kv][decoder.profile] = await writeGraph(decoder, folder, weights.place);
+  for (const { kv, profile, graph, loraGroups } of decoders)
+    graphs[kv][profile] = { ...(await writeGraph(graph, join(folder, `${profile}.kv-${kv}.onnx`), weights.place)), loraGroups };
   await writeManifest(join(folder, MANIFEST_FILE), {
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
@@ -178,7 +190,21 @@ async function writeCompiled(
     weightsBytes: weights.bytes,
     weights: weights.entries,
     graphs: graphs as Manifest['graphs'],
+    sideLevels: sideLevels && {
+      ...(await writeGraph(sideLevels.graph, join(folder, SIDE_LEVELS_FILE), weights.place)),
+      groups: sideLevels.groups,
+    },
   });
+}
+
+/** The graph that makes levels of A, for all groups that take them in some profile: `full` has them all. */
+function sideLevelsOf(
+  decoders: readonly (Pick<CompiledDecoder, 'sideLevels'> & { readonly profile: GraphProfile })[],
+  { levels }: RowWise,
+): { readonly graph: Graph; readonly groups: SideLevelsGraph['groups'] } {
+  const { sideLevels = [] } = decoders.find(({ profile }) => profile === 'full') ?? {};
+  const groups = sideLevels.map((group) => ({ id: group.id, inFeatures: group.inFeatures, blockSize: sideBlockSize(group) }));
+  return { graph: sideLevelsGraph(sideLevels, levels), groups };
 }
 
 /** Of the weights that are not multiplied row by row. */
@@ -247,20 +273,10 @@ export async function writeWeightsOf(
   return { bytes: (await stat(path)).size, entries: [...entries.values()], place };
 }
 
-async function writeGraph(
-  {
-    kv,
-    profile,
-    graph,
-    loraGroups,
-  }: Pick<CompiledDecoder, 'graph' | 'loraGroups'> & { readonly kv: KvPrecision; readonly profile: GraphProfile },
-  folder: string,
-  place: Placement,
-): Promise<ManifestGraph> {
-  const file = `${profile}.kv-${kv}.onnx`;
+async function writeGraph(graph: Graph, path: string, place: Placement): Promise<ManifestFile> {
   const bytes = encodeOnnxModel(toOnnx(graph, place));
-  await writeFile(join(folder, file), bytes);
-  return { file, bytes: bytes.byteLength, weightNames: storedWeights(graph).map(({ name }) => name), loraGroups };
+  await writeFile(path, bytes);
+  return { file: basename(path), bytes: bytes.byteLength, weightNames: storedWeights(graph).map(({ name }) => name) };
 }
 
 async function writeManifest(path: string, manifest: Manifest): Promise<void> {

@@ -25,8 +25,10 @@ export interface LoraInputGroup {
   readonly inFeatures: number;
   readonly parts: readonly { readonly site: string; readonly outFeatures: number }[];
   readonly inputs: {
-    /** [rows, inFeatures, sum of ranks]; embedding: [rows, tokens, rank], gathered by the host. */
+    /** [rows, inFeatures, sum of ranks]; embedding: [rows, tokens, rank], gathered by the host. With `scales` int8, else float32. */
     readonly a: string;
+    /** [rows, 1, sum of ranks]: of each column of A. `sideLevels` of the model makes both. */
+    readonly scales?: string;
     /** int64 [parts]; only where there is more than one part. */
     readonly ranks?: string;
     /** [rows, rank of the part, outFeatures of the part] each. */
@@ -44,6 +46,14 @@ export interface CompiledGraph {
   readonly loraGroups: readonly LoraInputGroup[];
 }
 
+/**
+ * Makes int8 A from the float32 A of adapters. For each group: input `<id>` float32 [lanes, inFeatures / blockSize, blockSize, R], outputs `<id>.levels`
+ * int8 of the same shape, `<id>.scales` float32 [lanes, 1, 1, R].
+ */
+export interface SideLevelsGraph extends Pick<CompiledGraph, 'path' | 'weightNames'> {
+  readonly groups: readonly { readonly id: string; readonly inFeatures: number; readonly blockSize: number }[];
+}
+
 export interface CompiledModel {
   readonly precision: Precision;
   readonly shape: {
@@ -56,6 +66,8 @@ export interface CompiledModel {
   readonly weightsPath: string;
   readonly weights: readonly WeightEntry[];
   readonly graphs: Readonly<Record<GraphProfile, CompiledGraph>>;
+  /** null: all adapter inputs are float32. */
+  readonly sideLevels: SideLevelsGraph | null;
   /** By layer, where the graphs cache keys and values as int8; null: as float32. */
   readonly kvScales: readonly KvScales[] | null;
 }

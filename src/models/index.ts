@@ -8,6 +8,7 @@ export {
   type KvScales,
   type LoraInputGroup,
   type Precision,
+  type SideLevelsGraph,
 } from './compiled-model.ts';
 export { formsOf, type ServingForms, type WantedForms } from './serving-forms.ts';
 export { llamaConfigToHuggingFace, permuteRows, unpermuteRows } from '../architectures/index.ts';

@@ -272,6 +272,16 @@ describe('the executor', () => {
     alone.removeRow(0);
   });
 
+  it('gives rows of w8a8, whose side paths read levels, what they get alone, whatever ranks lie beside them', async () => {
+    await calibrate(base, { threadCount: 1 });
+    const model = await ensureCompiled(base, 'w8a8');
+    expect(model.graphs.linear.loraGroups.filter(({ inputs }) => inputs.scales !== undefined)).not.toHaveLength(0);
+    const options = { model, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
+    const [together, byItself] = [createOrtExecutor(options), createOrtExecutor(options)];
+    for (let seed = 300; seed < 320; seed++) expect(runSchedule(seed, 40, together, byItself), `seed ${seed}`).toBeLessThan(LOGPROB_FP32);
+    for (const one of [together, byItself]) one.close();
+  });
+
   it.skipIf(!hasInt8DotProduct(processorFlags()))('runs calls of many tokens on the w8a8 form, short ones on blocks', async () => {
     await calibrate(base, { threadCount: 1 });
     const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'w8a8')];

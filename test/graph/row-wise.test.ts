@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildLlama, compileDecoder, type LoraSupport, llamaSites, type RowWise } from '../../src/architectures/index.ts';
 import { fuseProjections, packAttention, type RowLevels, runPasses, smoothInputs, tryRows } from '../../src/graph/index.ts';
+import { withLevels } from './support/level-feeds.ts';
 import { type Checkpoint, rowQuantisedAndBack } from './support/materialise.ts';
 import { seededValues } from './support/random.ts';
 import { runGraph } from './support/run-graph.ts';
@@ -58,11 +59,9 @@ async function logits(
   runRows: readonly Row[],
   checkpoint: Checkpoint = tinyCheckpoint,
 ): Promise<Float32Array> {
-  const { graph, loraGroups } = compileDecoder(config, { precision: 'fp32', lora, maxContext: 64, ...(form && { rowWise: form }) });
-  const results = await runGraph(graph, checkpoint, {
-    ...decoderFeeds(config, runRows, { capacity: 8 }),
-    ...loraFeeds(loraGroups, runRows),
-  });
+  const decoder = compileDecoder(config, { precision: 'fp32', lora, maxContext: 64, ...(form && { rowWise: form }) });
+  const adapters = await withLevels(decoder, form?.levels ?? 'full', loraFeeds(decoder.loraGroups, runRows));
+  const results = await runGraph(decoder.graph, checkpoint, { ...decoderFeeds(config, runRows, { capacity: 8 }), ...adapters });
   return results.logits?.data ?? new Float32Array();
 }
 

@@ -118,6 +118,10 @@ export class FakeExecutor implements ModelExecutor {
     fake.history = fake.history.slice(0, usedPositions);
   }
 
+  keptBytes(): number {
+    return 0;
+  }
+
   removeRow(row: RowId): void {
     this.#row(row);
     this.#rows.delete(row);

@@ -12,6 +12,8 @@ import {
   type SiteRanks,
   unite,
 } from './rank-layout.ts';
+import type { LaneLevels } from './kept-levels.ts';
+import type { SideLevels } from './side-levels.ts';
 
 /** A smaller layout must save at least this share before the lanes are written anew. */
 const SHRINK_SHARE = 0.5;
@@ -27,6 +29,7 @@ export class AdapterLanes implements Disposable {
   readonly #groups: readonly LoraInputGroup[];
   readonly #laneCount: number;
   readonly #onRelayout: () => void;
+  readonly #levels: SideLevels | null;
   readonly #adapters: (PackedAdapter | null)[];
   readonly #held: Held[];
   /** Lanes that were written to since their memory was fresh. */
@@ -39,8 +42,12 @@ export class AdapterLanes implements Disposable {
   #memories: readonly HostMemory[] = [];
   #values: readonly Float32Array[] = [];
 
-  /** `groups` are those of the full profile; `onRelayout` is called before memory that bound tensors point to is freed. */
-  constructor(groups: readonly LoraInputGroup[], laneCount: number, onRelayout: () => void) {
+  /**
+   * `groups` are those of the full profile; `onRelayout` is called before memory that bound tensors point to is freed; `levels` where a form
+   * takes A in int8.
+   */
+  constructor(groups: readonly LoraInputGroup[], laneCount: number, onRelayout: () => void, levels: SideLevels | null = null) {
+    this.#levels = levels;
     this.#groups = groups;
     this.#laneCount = laneCount;
     this.#onRelayout = onRelayout;
@@ -110,6 +117,12 @@ export class AdapterLanes implements Disposable {
     return values.subarray(from, from + count * input.laneLength);
   }
 
+  /** The same memory as int8, four values for each float32 one. */
+  levels(input: InputLayout, start: number, count: number): Int8Array {
+    const { buffer, byteOffset, byteLength } = this.lanes(input, start, count);
+    return new Int8Array(buffer, byteOffset, byteLength);
+  }
+
   dispose(): void {
     if (!this.#layout) return;
     this.#onRelayout();
@@ -129,7 +142,7 @@ export class AdapterLanes implements Disposable {
 
   #relayout(ranks: SiteRanks): void {
     this.dispose();
-    const layout = layoutLanes(this.#groups, ranks, this.#laneCount);
+    const layout = layoutLanes(this.#groups, ranks, this.#laneCount, this.#levels?.groupIds);
     this.#memories = layout.groupLengths.map((length) => HostMemory.allocate(length * Float32Array.BYTES_PER_ELEMENT));
     this.#values = this.#memories.map(({ buffer }, group) => new Float32Array(buffer, 0, layout.groupLengths[group]));
     this.#layout = layout;
@@ -146,7 +159,7 @@ export class AdapterLanes implements Disposable {
   #betterRanks(need: SiteRanks): SiteRanks | null {
     if (!this.#layout || !covers(this.#ranks, need)) return unite(this.#ranks, need);
     const all = requiredRanks(this.#adapters.filter((adapter) => adapter !== null));
-    const isOversized = layoutLanes(this.#groups, all, 1).laneLength <= this.#layout.laneLength * SHRINK_SHARE;
+    const isOversized = layoutLanes(this.#groups, all, 1, this.#levels?.groupIds).laneLength <= this.#layout.laneLength * SHRINK_SHARE;
     this.#oversizedJoins = isOversized ? this.#oversizedJoins + 1 : 0;
     return this.#oversizedJoins > SHRINK_PATIENCE ? all : null;
   }
@@ -160,6 +173,7 @@ export class AdapterLanes implements Disposable {
   #hold(layout: LaneLayout, lane: number, adapter: PackedAdapter | null): void {
     if (this.#holds(lane, adapter)) return;
     this.#fill(layout, lane, adapter);
+    this.#fillLevels(layout, lane, adapter);
     this.#held[lane] = adapter ? new WeakRef(adapter) : 'neutral';
     this.#resident.add(lane);
   }
@@ -207,6 +221,16 @@ export class AdapterLanes implements Disposable {
     }
   }
 
+  #fillLevels(layout: LaneLayout, lane: number, adapter: PackedAdapter | null): void {
+    const filled = layout.groups.flatMap((group): readonly LaneLevels[] => {
+      if (!group.a || !group.levels) return [];
+      const { a, scales } = group.levels;
+      return [{ layout: group, a: this.lanes(group.a, lane, 1), levels: this.levels(a, lane, 1), scales: this.lanes(scales, lane, 1) }];
+    });
+    if (adapter) this.#levels?.fill(adapter, filled);
+    else for (const { scales } of filled) scales.fill(0);
+  }
+
   #fillA(
     group: GroupLayout,
     input: InputLayout,
@@ -232,7 +256,9 @@ export function needsFullProfile(adapter: PackedAdapter): boolean {
 }
 
 function laneInputs(group: GroupLayout): readonly InputLayout[] {
-  return [group.a, ...group.b, group.gain, group.bias].filter((input) => input !== null);
+  return [group.a, group.levels?.a ?? null, group.levels?.scales ?? null, ...group.b, group.gain, group.bias].filter(
+    (input) => input !== null,
+  );
 }
 
 function setOrFill(target: Float32Array, value: Float32Array | number): void {

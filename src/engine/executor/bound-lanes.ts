@@ -121,7 +121,12 @@ export class BoundLanes implements Disposable {
       if (name !== undefined && input)
         this.#binding.input(name, this.#lastingTensor('float32', shape, adapters.lanes(input, start, count)));
     };
-    bind(inputs.a, layout.a, [count, group.inFeatures, layout.rankSum]);
+    if (inputs.scales === undefined) bind(inputs.a, layout.a, [count, group.inFeatures, layout.rankSum]);
+    else if (layout.levels) {
+      const levels = adapters.levels(layout.levels.a, start, count);
+      this.#binding.input(inputs.a, this.#lastingTensor('int8', [count, group.inFeatures, layout.rankSum], levels));
+      bind(inputs.scales, layout.levels.scales, [count, 1, layout.rankSum]);
+    }
     if (inputs.ranks !== undefined)
       this.#binding.input(
         inputs.ranks,

@@ -5,6 +5,7 @@ import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { KvBlocks } from './kv-blocks.ts';
+import { keptLevelBytes } from './kept-levels.ts';
 import { LineWeights } from './line-weights.ts';
 import type { MergedForms } from './merged-forms.ts';
 import { MergedSessions } from './merged-sessions.ts';
@@ -110,6 +111,10 @@ class OrtExecutor implements ModelExecutor {
     this.#keyOf.delete(row);
   }
 
+  keptBytes(adapter: PackedAdapter): number {
+    return this.#sessions.sideLevels ? keptLevelBytes(adapter) : 0;
+  }
+
   saveBlock(row: RowId, startPosition: number, slot: number): void {
     this.#groupOf(row).saveBlock(row, startPosition, slot, this.#blocks);
   }
@@ -208,7 +213,7 @@ class OrtExecutor implements ModelExecutor {
     if (known) return known;
     const { model, maxRows } = this.#options;
     const chosen = merged === null ? null : this.#merged.session(merged);
-    const sessions = chosen === null ? this.#sessions : { session: () => chosen };
+    const sessions = chosen === null ? this.#sessions : { session: () => chosen, sideLevels: null };
     const group = new RowGroup({ environment: this.#environment, model, sessions, capacity, laneCount: maxRows });
     this.#groups.set(name, group);
     return group;

@@ -42,6 +42,8 @@ export interface GroupLayout {
   readonly rankSum: number;
   readonly outSum: number;
   readonly a: InputLayout | null;
+  /** A once more in int8 with a scale for each column, for the forms that take it so. */
+  readonly levels: { readonly a: InputLayout; readonly scales: InputLayout } | null;
   readonly b: readonly InputLayout[];
   readonly gain: InputLayout | null;
   readonly bias: InputLayout | null;
@@ -58,14 +60,24 @@ export interface LaneLayout {
   readonly groups: readonly GroupLayout[];
   /** Float32 values that each group takes. Groups have memory of their own: all of them together may pass what one view can show. */
   readonly groupLengths: readonly number[];
-  /** Float32 values of A and B that one lane holds; what a step reads for each row. */
+  /** Float32 values that one lane holds of A, B and levels of A (four in a value). */
   readonly laneLength: number;
 }
 
 const ALIGNMENT = 16;
+/** Of one byte each, in a float32 value's place. */
+const LEVELS_PER_VALUE = 4;
 
-/** Lays out all inputs for `laneCount` lanes. The embedding's A is gathered by token at each call and has no place here. */
-export function layoutLanes(groups: readonly LoraInputGroup[], ranks: SiteRanks, laneCount: number): LaneLayout {
+/**
+ * Lays out all inputs for `laneCount` lanes, levels for the groups of `levelled`. The embedding's A is gathered by token at each call and has no
+ * place here.
+ */
+export function layoutLanes(
+  groups: readonly LoraInputGroup[],
+  ranks: SiteRanks,
+  laneCount: number,
+  levelled: ReadonlySet<string> = new Set(),
+): LaneLayout {
   const groupLengths = groups.map(() => 0);
   let laneLength = 0;
   const layouts = groups.map((group, position): GroupLayout => {
@@ -80,10 +92,12 @@ export function layoutLanes(groups: readonly LoraInputGroup[], ranks: SiteRanks,
     const outSum = group.parts.reduce((sum, part) => sum + part.outFeatures, 0);
     const a = group.kind === 'embedding' ? null : place(group.inFeatures * rankSum);
     const b = group.parts.map((part, index) => place((partRanks[index] ?? 0) * part.outFeatures));
-    laneLength += (a?.laneLength ?? 0) + b.reduce((sum, input) => sum + input.laneLength, 0);
+    // Widths that can be quantised are multiples of 32.
+    const levels = levelled.has(group.id) ? { a: place((group.inFeatures * rankSum) / LEVELS_PER_VALUE), scales: place(rankSum) } : null;
+    laneLength += [a, levels?.a, ...b].reduce((sum, input) => sum + (input?.laneLength ?? 0), 0);
     const gain = group.inputs.gain === undefined ? null : place(outSum);
     const bias = group.inputs.bias === undefined ? null : place(outSum);
-    return { group, partRanks, partColumns, rankSum, outSum, a, b, gain, bias };
+    return { group, partRanks, partColumns, rankSum, outSum, a, levels, b, gain, bias };
   });
   return { groups: layouts, groupLengths, laneLength };
 }

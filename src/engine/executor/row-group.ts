@@ -15,7 +15,7 @@ const KEPT_LANE_BYTES = 32 * 1024 ** 2;
 export interface RowGroupOptions {
   readonly environment: OrtEnvironment;
   readonly model: CompiledModel;
-  readonly sessions: Pick<SessionTable, 'session'>;
+  readonly sessions: Pick<SessionTable, 'session' | 'sideLevels'>;
   readonly capacity: number;
   readonly laneCount: number;
 }
@@ -33,7 +33,7 @@ export class RowGroup implements Disposable {
     this.#options = options;
     const { model, capacity, laneCount } = options;
     this.#kv = new KvMemory(model, capacity, laneCount);
-    this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbindAdapters());
+    this.#adapters = new AdapterLanes(model.graphs.full.loraGroups, laneCount, () => this.#unbindAdapters(), options.sessions.sideLevels);
     this.#rows = Array.from({ length: laneCount }, () => null);
     this.#lengths = Array.from({ length: laneCount }, () => 0);
   }

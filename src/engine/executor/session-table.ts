@@ -7,8 +7,10 @@ import {
   mapWeights,
   type OrtEnvironment,
   type Session,
+  type SessionOptions,
   type SharedWeights,
 } from '../../runtime/index.ts';
+import { SideLevels } from './side-levels.ts';
 
 export interface ChosenSession {
   readonly precision: Precision;
@@ -19,31 +21,34 @@ export interface ChosenSession {
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
  * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For w8a8 beside int8: faster from 4 on
- * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8 (models/DECISIONS.md).
+ * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8, and with adapters, whose A it reads in int8, from 5 on (models/DECISIONS.md).
  */
-function minTokensOf({ precision }: CompiledModel): number {
+export function leastTokensOfSecond({ precision }: CompiledModel, profile: GraphProfile): number {
   if (precision === 'fp32') return 32;
-  return hasInt8Tiles(processorFlags()) ? 4 : 8;
+  if (hasInt8Tiles(processorFlags())) return 4;
+  return profile === 'none' ? 8 : 5;
 }
 
 export class SessionTable implements Disposable {
+  /** null: no form takes levels of adapters. */
+  readonly sideLevels: SideLevels | null;
   readonly #environment: OrtEnvironment;
   readonly #model: CompiledModel;
   readonly #second: CompiledModel | null;
-  readonly #secondMinTokens: number;
   readonly #weights = new Map<CompiledModel, SharedWeights>();
   readonly #sessions = new Map<string, ChosenSession>();
+  #levelsSession: Session | null = null;
 
   constructor(environment: OrtEnvironment, model: CompiledModel, second: CompiledModel | null) {
     this.#environment = environment;
     this.#model = model;
     this.#second = second;
-    this.#secondMinTokens = second ? minTokensOf(second) : Infinity;
+    this.sideLevels = this.#createSideLevels(second?.sideLevels ? second : model);
   }
 
   /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
   session(profile: GraphProfile, tokenCount: number): ChosenSession {
-    const model = this.#modelFor(tokenCount);
+    const model = this.#modelFor(profile, tokenCount);
     const key = `${profile}:${model.precision}`;
     const known = this.#sessions.get(key);
     if (known) return known;
@@ -51,6 +56,8 @@ export class SessionTable implements Disposable {
     const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
+    // Rows with adapters will need it, before their first call.
+    if (profile !== 'none') this.sideLevels?.prepare();
     return chosen;
   }
 
@@ -65,7 +72,7 @@ export class SessionTable implements Disposable {
   }
 
   isLoaded(profile: GraphProfile, tokenCount: number): boolean {
-    return this.#sessions.has(`${profile}:${this.#modelFor(tokenCount).precision}`);
+    return this.#sessions.has(`${profile}:${this.#modelFor(profile, tokenCount).precision}`);
   }
 
   /** To be called when no session will be made soon. */
@@ -76,6 +83,8 @@ export class SessionTable implements Disposable {
   dispose(): void {
     for (const { session } of this.#sessions.values()) session.dispose();
     this.#sessions.clear();
+    this.#levelsSession?.dispose();
+    this.#levelsSession = null;
     for (const weights of this.#weights.values()) weights.dispose();
     this.#weights.clear();
   }
@@ -84,8 +93,19 @@ export class SessionTable implements Disposable {
     this.dispose();
   }
 
-  #modelFor(tokenCount: number): CompiledModel {
-    return this.#second && tokenCount >= this.#secondMinTokens ? this.#second : this.#model;
+  #createSideLevels(model: CompiledModel): SideLevels | null {
+    const { sideLevels: graph } = model;
+    if (graph === null) return null;
+    const weights = (): SessionOptions => ({ weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
+    return new SideLevels(
+      this.#environment,
+      graph,
+      () => (this.#levelsSession ??= createSession(this.#environment, graph.path, weights())),
+    );
+  }
+
+  #modelFor(profile: GraphProfile, tokenCount: number): CompiledModel {
+    return this.#second && tokenCount >= leastTokensOfSecond(this.#second, profile) ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {

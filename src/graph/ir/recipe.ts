@@ -8,7 +8,7 @@ export type BlockSize = 32 | 64;
 /** Every width that can be quantised is a multiple of it; always that of 4 bits. */
 export const SMALLEST_BLOCK: BlockSize = 32;
 
-export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Array;
+export type ConstantValues = Float32Array | BigInt64Array | Int32Array | Uint8Array | Int8Array;
 
 /**
  * Parts of a quantised weight W [N, K] with K/size blocks in a row, in the layouts of MatMulNBits:
@@ -249,6 +249,7 @@ export function constantType(values: ConstantValues): ElementType {
   if (values instanceof Float32Array) return 'float32';
   if (values instanceof BigInt64Array) return 'int64';
   if (values instanceof Int32Array) return 'int32';
+  if (values instanceof Int8Array) return 'int8';
   return 'uint8';
 }
 

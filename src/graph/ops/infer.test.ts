@@ -37,6 +37,12 @@ describe('inferOutputs', () => {
     ['Div', [[['b', 't', 64]], [['b', 't', 1]]], {}, [['b', 't', 64]]],
     ['QuantizeLinear', [[['b', 64]], [[]], [[], 'uint8']], {}, [['b', 64]]],
     ['MatMulIntegerToFloat', [[['b', 64], 'uint8'], [[64, 4], 'int8'], [[]], [[4]], [[], 'uint8']], {}, [['b', 4]]],
+    [
+      'MatMulIntegerToFloat',
+      [[['b', 't', 64], 'uint8'], [['b', 64, 'r'], 'int8'], [[]], [['b', 1, 'r']], [[], 'uint8']],
+      {},
+      [['b', 't', 'r']],
+    ],
     ['ReduceSum', [[['b', 't', 2, 32]], [-1]], { keepdims: int(0) }, [['b', 't', 2]]],
   ] as const)('gives %s of %j the shape that ONNX gives it', (op, inputs, attributes, expected) => {
     expect(inference(op, inputs, attributes)).toEqual(expected);
@@ -64,6 +70,13 @@ describe('inferOutputs', () => {
     ['a missing attribute', 'Concat', [[['t']]], {}, 'attribute axis is missing'],
     ['the wrong element type', 'Sigmoid', [[['t'], 'int64']], {}, 'input 0 is int64[t], expected float32'],
     ['a scale for each row of x', 'QuantizeLinear', [[['t', 4]], [['t']], [[], 'uint8']], {}, 'scale is float32[t], expected 0 dimensions'],
+    [
+      'scales of one matrix for several',
+      'MatMulIntegerToFloat',
+      [[['b', 't', 64], 'uint8'], [['b', 64, 4], 'int8'], [[]], [[4]], [[], 'uint8']],
+      {},
+      'the scales are [4], expected [b, 1, 4]',
+    ],
     ['an axis outside', 'Concat', [[['t']]], { axis: int(1) }, 'axis 1 is outside of 1 dimensions'],
     ['parts of a Split that miss the total', 'Split', [[['t', 6]], [2]], { axis: int(-1) }, 'is 2, expected 6'],
     ['batch dimensions that differ', 'GatherND', [[['b', 't', 64]], [['c', 'p', 1], 'int64']], { batch_dims: int(1) }, 'is c, expected b'],

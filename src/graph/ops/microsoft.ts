@@ -1,6 +1,6 @@
 // Operators of ONNX Runtime's own domain, com.microsoft, as its version 1.30 takes them.
 import { intAttribute } from '../ir/attributes.ts';
-import { formatType, type PartialTensorType } from '../ir/tensor-type.ts';
+import { formatType, type PartialTensorType, sameShape, type Shape } from '../ir/tensor-type.ts';
 import { type InferenceContext, type OpSchema, optional, required } from './schema.ts';
 import { dim, expectDim, expectRank, fixedDim, input, matMulShape } from './shapes.ts';
 
@@ -116,7 +116,7 @@ function blockLayout({ attributes }: InferenceContext) {
   return { inner, blockSize, rows: intAttribute(attributes, 'N', 0), bits: intAttribute(attributes, 'bits', 0) };
 }
 
-/** y = (x - zero) (W - zeros) * xScale * scales with x uint8 [..., K], W int8 [K, N]; a scale, and maybe a zero, for each column of W. */
+/** y = (x - zero) (W - zeros) * xScale * scales with x uint8 [..., K], W int8 [..., K, N]; a scale [N] or [..., 1, N], and maybe a zero [N], for each column of W. */
 const matMulIntegerToFloat: OpSchema = {
   op: 'MatMulIntegerToFloat',
   domain: 'com.microsoft',
@@ -126,12 +126,20 @@ const matMulIntegerToFloat: OpSchema = {
   infer: (context) => {
     const data = input(context, 1, 'int8');
     expectRank(input(context, 2, 'float32'), 0, 'scale of x');
-    expectDim(input(context, 3, 'float32').shape[0], dim(data.shape, 1), 'length of the scales');
+    const scales = input(context, 3, 'float32');
+    expectDim(dim(scales.shape, -1), dim(data.shape, -1), 'length of the scales');
+    if (data.shape.length > 2) expectBatch(scales.shape, data.shape);
     expectRank(input(context, 4, 'uint8'), 0, 'zero point');
-    if (context.inputs[5]) expectDim(input(context, 5, 'int8').shape[0], dim(data.shape, 1), 'length of the zeros');
+    if (context.inputs[5]) expectDim(input(context, 5, 'int8').shape[0], dim(data.shape, -1), 'length of the zeros');
     return [{ type: 'float32', shape: matMulShape(input(context, 0, 'uint8').shape, data.shape) }];
   },
 };
+
+/** Scales of matrices are those of one row each. */
+function expectBatch(scales: Shape, data: Shape): void {
+  const expected = [...data.slice(0, -2), 1, dim(data, -1)];
+  if (!sameShape(scales, expected)) throw new Error(`the scales are [${scales.join(', ')}], expected [${expected.join(', ')}]`);
+}
 
 /** Rows of an 8-bit table [V, H] in blocks along H, as float32. */
 const gatherBlockQuantized: OpSchema = {

@@ -183,8 +183,9 @@ const quantizeLinear: OpSchema = {
   attributes: {},
   infer: (context) => {
     expectRank(input(context, 1, 'float32'), 0, 'scale');
-    expectRank(input(context, 2, 'uint8'), 0, 'zero point');
-    return [{ type: 'uint8', shape: input(context, 0, 'float32').shape }];
+    const zero = input(context, 2, 'uint8', 'int8');
+    expectRank(zero, 0, 'zero point');
+    return [{ type: zero.type, shape: input(context, 0, 'float32').shape }];
   },
 };
 

@@ -6,7 +6,7 @@ import { input, output, splitIntoParts } from '../ir/rewrite.ts';
 import type { Dim } from '../ir/tensor-type.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
-import type { LoraGroup } from './lora-group.ts';
+import { type LoraGroup, loraGroupId, loraInput } from './lora-group.ts';
 import type { Pass } from './pass.ts';
 
 /** linear: A and B of the layers' linears. full: also gain (DoRA) and bias (lora_bias), the embedding and the head. */
@@ -43,7 +43,7 @@ function inject(graph: Graph, node: Node, site: ProjectionSite, profile: LoraPro
   if (split) adaptParts(emitter, split, sides, inputs);
   else adapt(emitter, output(node), { ...inputs, side: joined(emitter, sides) });
   return {
-    id: groupId(site),
+    id: loraGroupId(site),
     kind: site.kind,
     inFeatures: inFeatures(node, site),
     parts: site.parts,
@@ -67,14 +67,14 @@ interface SideInputs {
 
 function addInputs(graph: Graph, node: Node, site: ProjectionSite, profile: LoraProfile): SideInputs {
   const { kind, parts } = site;
-  const group = groupId(site);
+  const group = loraGroupId(site);
   const { shape } = output(node);
   const [rows, tokens, out] = [dim(shape, 0), dim(shape, 1), dim(shape, -1)];
   const middle = kind === 'embedding' ? tokens : inFeatures(node, site);
-  const a = graph.addInput(`lora.${group}.a`, 'float32', [rows, middle, rankDim(group)]);
-  const ranks = parts.length > 1 ? graph.addInput(`lora.${group}.ranks`, 'int64', [parts.length]) : null;
+  const a = graph.addInput(loraInput(group, 'a'), 'float32', [rows, middle, rankDim(group)]);
+  const ranks = parts.length > 1 ? graph.addInput(loraInput(group, 'ranks'), 'int64', [parts.length]) : null;
   const b = parts.map((part) => graph.addInput(`lora.${part.site}.b`, 'float32', [rows, rankDim(part.site), part.outFeatures]));
-  const perOutput = (name: string): Value => graph.addInput(`lora.${group}.${name}`, 'float32', [rows, 1, out]);
+  const perOutput = (name: 'gain' | 'bias'): Value => graph.addInput(loraInput(group, name), 'float32', [rows, 1, out]);
   return {
     a,
     ranks,
@@ -136,11 +136,6 @@ function inFeatures(node: Node, site: ProjectionSite): number {
   const size = site.kind === 'embedding' ? dim(input(node, 0).shape, 0) : dim(input(node, 0).shape, -1);
   if (typeof size !== 'number') throw new Error(`${node.name} takes ${size} features, expected a number`);
   return size;
-}
-
-/** A projection that was not fused goes by its one site. */
-function groupId({ group, parts: [first, ...others] }: ProjectionSite): string {
-  return first && others.length === 0 ? first.site : group;
 }
 
 /** Name of the dimension that a rank has at run time. */

@@ -1,7 +1,7 @@
 // What a pass is, and the runner of a list of them: the graph is verified after each, and a failure names the pass.
 import type { Graph } from '../ir/graph.ts';
 import { verify } from '../verify.ts';
-import type { LoraGroup } from './lora-group.ts';
+import type { LoraGroup, SideLevels } from './lora-group.ts';
 
 export interface PassResult {
   /** Whether the graph differs from before. */
@@ -10,6 +10,8 @@ export interface PassResult {
   readonly counts: Readonly<Record<string, number>>;
   /** Adapter inputs that the pass gave to the graph. */
   readonly loraGroups?: readonly LoraGroup[];
+  /** Groups whose A became levels by the pass. */
+  readonly sideLevels?: readonly SideLevels[];
 }
 
 /** Rewrites a graph in place. */

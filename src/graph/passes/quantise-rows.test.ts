@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { float, int } from '../ir/attributes.ts';
 import { Graph } from '../ir/graph.ts';
-import { checkpoint, transpose } from '../ir/recipe.ts';
+import { checkpoint, constant, transpose } from '../ir/recipe.ts';
 import { emitterAtEnd } from '../ops/emitter.ts';
 import { printGraph } from '../print.ts';
 import { storedWeights } from '../serde.ts';
+import { eliminateDeadCode } from './eliminate-dead-code.ts';
 import { fuseProjections } from './fuse-projections.ts';
+import { injectLora } from './inject-lora.ts';
 import { runPasses } from './pass.ts';
 import { quantiseRows, type RowProduct, type RowProducts } from './quantise-rows.ts';
+import { smoothInputs } from './smooth-inputs.ts';
 import { tryRows } from './try-rows.ts';
 
 /** Neither turned nor with a common range. */
@@ -158,6 +162,42 @@ describe('quantise-rows after fuse-projections', () => {
         %mlp/gate_up/part1/product: float32[b, t, 3] = MatMulIntegerToFloat(%mlp/gate_up/levels, @w8.paired.data(rows(concat(w.gate,w.up),2,3)), [0.007874015718698502], @w8.paired.scales(rows(concat(w.gate,w.up),2,3)), [128])
         %y.up: float32[b, t, 3] = Mul(%mlp/gate_up/part1/product, %mlp/gate_up/largest)
         return %y.gate, %y.up
+      }"
+    `);
+  });
+
+  it('has a side path read the levels too, with A in int8, where there is one product', () => {
+    const graph = new Graph('g');
+    const x = graph.addInput('x', 'float32', ['b', 't', 4]);
+    const norm = emitterAtEnd(graph, 'norm').emit('SimplifiedLayerNormalization', [x, graph.initializer(checkpoint('scale', [4]))], {
+      epsilon: float(1e-5),
+      axis: int(-1),
+    });
+    const site = { kind: 'linear', group: 'one', parts: [{ site: 'one', outFeatures: 2 }] } as const;
+    const weight = graph.initializer(transpose(checkpoint('w', [2, 4])));
+    graph.addOutput(emitterAtEnd(graph, 'one').emit('MatMul', [norm, weight], {}, { site }), 'y');
+    const smoothing = constant(Float32Array.of(1, 2, 4, 8));
+    const reports = runPasses(graph, [
+      injectLora('linear'),
+      smoothInputs(new Map([['one', Float32Array.of(1, 2, 4, 8)]])),
+      quantiseRows(new Map([['one', { products: 1, rotation: null, range: 5 }]]), 'paired'),
+      eliminateDeadCode,
+    ]);
+    expect(reports[2]?.sideLevels).toEqual([{ id: 'one', scales: 'lora.one.scales', inFeatures: 4, smoothing, rotation: null }]);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[b, t, 4]
+        %lora.one.a: int8[b, 4, lora.one.rank]
+        %lora.one.b: float32[b, lora.one.rank, 2]
+        %lora.one.scales: float32[b, 1, lora.one.rank]
+      ) {
+        %norm/SimplifiedLayerNormalization: float32[b, t, 4] = SimplifiedLayerNormalization(%x, @product(scale,values(36bc9bcd914f42a88650a2f637b9a2cd))) {epsilon=0.00001, axis=-1}
+        %one/levels: uint8[b, t, 4] = QuantizeLinear(%norm/SimplifiedLayerNormalization, [0.03937007859349251], [128])
+        %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(product(w,values(e643b30f9b91de7a1236f2cb6c5290e4))), [0.03937007859349251], @w8.paired.scales(product(w,values(e643b30f9b91de7a1236f2cb6c5290e4))), [128])
+        %one/lora/a_levels: float32[b, t, lora.one.rank] = MatMulIntegerToFloat(%one/levels, %lora.one.a, [0.03937007859349251], %lora.one.scales, [128])
+        %one/lora/b: float32[b, t, 2] = MatMul(%one/lora/a_levels, %lora.one.b)
+        %y: float32[b, t, 2] = Add(%one/product, %one/lora/b)
+        return %y
       }"
     `);
   });

@@ -7,7 +7,9 @@ import { type BlockSize, constant, rotated, type RowLevels, rowQuantised, someRo
 import { input, projectionWeight, replaceNode, splitIntoParts } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
+import type { SideLevels } from './lora-group.ts';
 import type { Pass } from './pass.ts';
+import { quantiseSide } from './side-levels.ts';
 
 /** Kernels without VNNI take x as unsigned; 0 is in the middle. */
 const ZERO = 128;
@@ -32,20 +34,22 @@ export interface RowProduct {
   readonly range: number | null;
 }
 
-/** By projection group: those that are not named stay as they are. */
+/** By projection group: those that are not named stay as they are. Side paths over 8 bits of x read them as well. */
 export function quantiseRows(wanted: ReadonlyMap<string, RowProduct>, levels: RowLevels): Pass {
   return {
     name: 'quantise-rows',
     run(graph) {
       const counts = { single: 0, double: 0 };
+      const sideLevels: SideLevels[] = [];
       for (const node of graph.nodes.slice()) {
         const how = node.site && node.site.kind !== 'embedding' && wanted.get(node.site.group);
         const weight = how && projectionWeight(graph, node);
         if (!how || !weight) continue;
-        quantise(graph, node, { weight, levels, ...how });
+        const side = quantise(graph, node, { weight, levels, ...how });
+        if (side) sideLevels.push(side);
         counts[how.products === 1 ? 'single' : 'double']++;
       }
-      return { modified: counts.single + counts.double > 0, counts };
+      return { modified: counts.single + counts.double > 0, counts, sideLevels };
     },
   };
 }
@@ -56,20 +60,23 @@ interface RowWeight extends RowProduct {
   readonly levels: RowLevels;
 }
 
-function quantise(graph: Graph, node: Node, weight: RowWeight): void {
+function quantise(graph: Graph, node: Node, weight: RowWeight): SideLevels | null {
   const float = input(node, 1);
   const emitter = emitterAfter(graph, node, scopeOf(node));
   const split = splitIntoParts(graph, node);
-  if (split) quantiseParts(emitter, node, split, weight);
-  else replaceNode(graph, node, [emitRowProduct(emitter, node, weight)]);
+  const rows = emitRows(emitter, input(node), weight);
+  if (split) quantiseParts(emitter, node, split, rows, weight);
+  else replaceNode(graph, node, [emitProduct(emitter, rows, weight, node.site)]);
   if (graph.uses(float).length === 0) graph.removeInitializer(float);
+  const [levels, ...finer] = rows.digits;
+  if (!node.site || !levels || finer.length > 0) return null;
+  return quantiseSide(graph, node.site, { ...levels, zero: zeroLevel(graph), scale: rows.scale }, weight.rotation);
 }
 
 /** One product a part over the same levels, instead of a pass that copies the parts out of one product. */
-function quantiseParts(emitter: Emitter, node: Node, split: Node, weight: RowWeight): void {
+function quantiseParts(emitter: Emitter, node: Node, split: Node, rows: RowsInIntegers, weight: RowWeight): void {
   const { graph } = emitter;
   const { site } = node;
-  const rows = emitRows(emitter, input(node), weight);
   const sizes = input(split, 1);
   let start = 0;
   const products = (site?.parts ?? []).map((part, index) => {
@@ -80,11 +87,6 @@ function quantiseParts(emitter: Emitter, node: Node, split: Node, weight: RowWei
   replaceNode(graph, split, products);
   graph.removeNode(node);
   if (graph.uses(sizes).length === 0) graph.removeInitializer(sizes);
-}
-
-/** The projection's product from integers, with its site. */
-function emitRowProduct(emitter: Emitter, node: Node, weight: RowWeight): Value {
-  return emitProduct(emitter, emitRows(emitter, input(node), weight), weight, node.site);
 }
 
 /** One product whose range, float32 [1], is known at run time alone (`null`: each row's own), and max |x| of each row. For calibration. */

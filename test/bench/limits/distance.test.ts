@@ -3,7 +3,7 @@ import { decodeFloor, prefillFloor } from './distance.ts';
 
 const LIMITS = { bytesPerSecond: 1000, float32PerSecond: 100, int8PerSecond: 400 };
 const SIZE = { linearProducts: 10, headProducts: 5, attentionProducts: 1, adapterValuesPerRank: 3 };
-const FORM = { weightBytes: 2000, kvBytesPerPosition: 2, adapterElementBytes: 4, isFloat32: false };
+const FORM = { weightBytes: 2000, kvBytesPerPosition: 2, adapterBytesPerRank: 9, isFloat32: false };
 
 describe('decodeFloor', () => {
   it('of one row is the time to read weights and cache', () => {
@@ -20,7 +20,7 @@ describe('decodeFloor', () => {
   it('counts the bytes of each different adapter once, its operations for every row', () => {
     const without = decodeFloor({ rows: 4, positions: 0, adapters: null }, SIZE, FORM, LIMITS);
     const shared = decodeFloor({ rows: 4, positions: 0, adapters: { count: 2, rank: 8 } }, SIZE, FORM, LIMITS);
-    expect(shared.bytes - without.bytes).toBe(2 * 8 * 3 * 4);
+    expect(shared.bytes - without.bytes).toBe(2 * 8 * 9);
     expect(shared.operations - without.operations).toBe(2 * 4 * 8 * 3);
   });
 });

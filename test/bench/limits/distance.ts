@@ -6,8 +6,8 @@ export interface FormCost {
   /** Weights that one run reads. */
   readonly weightBytes: number;
   readonly kvBytesPerPosition: number;
-  /** Bytes of an element of an adapter's A and B. */
-  readonly adapterElementBytes: number;
+  /** Bytes of A and B at rank 1, over all linears. */
+  readonly adapterBytesPerRank: number;
   readonly isFloat32: boolean;
 }
 
@@ -42,8 +42,8 @@ export interface DecodeShape {
 /** Floor of one decode step. */
 export function decodeFloor({ rows, positions, adapters }: DecodeShape, size: ModelSize, form: FormCost, limits: MachineLimits): Floor {
   const adapterValues = (adapters?.rank ?? 0) * size.adapterValuesPerRank;
-  const bytes =
-    form.weightBytes + rows * positions * form.kvBytesPerPosition + (adapters?.count ?? 0) * adapterValues * form.adapterElementBytes;
+  const adapterBytes = adapters ? adapters.count * adapters.rank * form.adapterBytesPerRank : 0;
+  const bytes = form.weightBytes + rows * positions * form.kvBytesPerPosition + adapterBytes;
   const products = size.linearProducts + size.headProducts + positions * size.attentionProducts + adapterValues;
   return floor(bytes, 2 * rows * products, form, limits);
 }

@@ -1,32 +1,40 @@
 // What our forms of a base ask of the machine, read from their compiled graphs.
 import { readFile } from 'node:fs/promises';
 import { decodeOnnxModel } from '../../../src/formats/index.ts';
-import type { CompiledModel, ModelPackage, Precision } from '../../../src/models/index.ts';
+import { leastTokensOfSecond } from '../../../src/engine/executor/session-table.ts';
+import type { CompiledModel, LoraInputGroup, ModelPackage, Precision } from '../../../src/models/index.ts';
 import { openSubjectForms } from '../subject.ts';
 import type { FormCost, ModelSize } from './distance.ts';
 import { inputElementBytes, weightBytesRead } from './graph-bytes.ts';
 
 export interface OurCosts {
   readonly size: ModelSize;
-  readonly decode: FormCost;
-  readonly prefill: FormCost;
+  /** Of the form that the server takes for a call of so many tokens. */
+  formFor(tokenCount: number, hasAdapters: boolean): FormCost;
 }
 
 export async function ourCosts(model: ModelPackage, precision: Precision): Promise<OurCosts> {
   const { decode, second } = await openSubjectForms(model, { precision, prefillPrecision: 'auto' });
-  const cost = await formCost(decode);
-  return { size: modelSize(model), decode: cost, prefill: second ? await formCost(second) : cost };
+  const [few, many] = [await formCost(decode), second && (await formCost(second))];
+  return {
+    size: modelSize(model),
+    formFor: (tokenCount, hasAdapters) =>
+      second && many && tokenCount >= leastTokensOfSecond(second, hasAdapters ? 'linear' : 'none') ? many : few,
+  };
 }
 
 async function formCost({ graphs, shape, precision, kvScales }: CompiledModel): Promise<FormCost> {
   const base = decodeOnnxModel(await readFile(graphs.none.path));
   const withAdapters = decodeOnnxModel(await readFile(graphs.linear.path));
-  const aName = graphs.linear.loraGroups.find(({ kind }) => kind === 'linear')?.inputs.a ?? '';
+  const linears = graphs.linear.loraGroups.filter(({ kind }) => kind === 'linear');
+  const bytesAtRank1 = ({ inFeatures, parts, inputs }: LoraInputGroup): number =>
+    parts.length * inFeatures * inputElementBytes(withAdapters, inputs.a) +
+    parts.reduce((sum, { outFeatures }, index) => sum + outFeatures * inputElementBytes(withAdapters, inputs.b[index] ?? ''), 0);
   const { layerCount, kvHeadCount, headSize } = shape;
   return {
     weightBytes: weightBytesRead(base),
     kvBytesPerPosition: layerCount * 2 * kvHeadCount * headSize * (kvScales ? 1 : Float32Array.BYTES_PER_ELEMENT),
-    adapterElementBytes: inputElementBytes(withAdapters, aName),
+    adapterBytesPerRank: linears.reduce((sum, group) => sum + bytesAtRank1(group), 0),
     isFloat32: precision === 'fp32',
   };
 }

@@ -40,11 +40,15 @@ export async function mergedQualities(model: ModelPackage, adapter: PackedAdapte
     use: (subject: MergedSubject) => Result,
   ): Promise<Result> => await withMerged(model, { ...form, adapter, maxRows: 1, maxContext: CONTEXT }, use);
   const { reference, effect } = await using({ precision: 'fp32', changedPrecision: 'int8' }, ({ executor }) => {
-    const logits = allLogits(executor, tokenIds, MERGED);
+    const logits = allLogits(executor, tokenIds, { merged: MERGED });
     return { reference: logits, effect: diverge(executor, tokenIds, logits) };
   });
   const forms: MergedQuality[] = [];
   for (const { name, bound, ...form } of FORMS)
-    forms.push({ name, bound, divergence: await using(form, ({ executor }) => diverge(executor, tokenIds, reference, MERGED)) });
+    forms.push({
+      name,
+      bound,
+      divergence: await using(form, ({ executor }) => diverge(executor, tokenIds, reference, { merged: MERGED })),
+    });
   return { effect, forms };
 }

@@ -1,13 +1,9 @@
 // Merged mode, measured: its decode step against the base's, what each precision leaves of an adapter, and what a change does to others.
 import { join } from 'node:path';
-import { decodePacked, type PackedAdapter } from '../../../src/adapters/packed.ts';
-import { packAdapter } from '../../../src/adapters/pack-adapter.ts';
-import { systemClock } from '../../../src/core/index.ts';
-import type { ModelPackage } from '../../../src/models/index.ts';
-import { fixtureAdapter } from '../../support/adapter-files.ts';
 import { shownLatency } from '../load/latency.ts';
 import { withSubjectServer } from '../load/subject-server.ts';
 import type { BenchOptions } from '../options.ts';
+import { parityAdapter } from '../parity-adapter.ts';
 import { type MedianInterval, medianInterval } from '../report/interval.ts';
 import { CHECK_HEADER, checkRow } from '../report/check.ts';
 import { writeReport } from '../report/write.ts';
@@ -97,9 +93,4 @@ function qualityRows({ effect, forms }: MergedQualities): readonly (readonly str
         : checkRow({ name: shown[0], value: shown[1], bound: String(bound), holds: meanKl <= bound });
     }),
   ];
-}
-
-async function parityAdapter({ description, weights }: ModelPackage, name: string): Promise<PackedAdapter> {
-  const files = fixtureAdapter(`parity/adapters/${name}`);
-  return decodePacked((await packAdapter(files, { base: description, weights, maxRank: 256, clock: systemClock })).bytes);
 }

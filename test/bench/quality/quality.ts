@@ -1,8 +1,10 @@
 // How far a precision moves the model: mean KL divergence of next-token distributions from fp32, over the first 1,024 tokens of a text.
 import { availableParallelism } from 'node:os';
+import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import type { Digest } from '../../../src/core/index.ts';
 import type { ModelExecutor } from '../../../src/engine/index.ts';
 import type { KvPrecision, ModelPackage, Precision } from '../../../src/models/index.ts';
+import { parityAdapter } from '../parity-adapter.ts';
 import { writeReport } from '../report/write.ts';
 import { openSubject, openSubjectExecutor, subjectTokenIds } from '../subject.ts';
 import { compareLogits, type Divergence } from './divergence.ts';
@@ -10,6 +12,9 @@ import { compareLogits, type Divergence } from './divergence.ts';
 const TOKEN_COUNT = 1024;
 const CHUNK_TOKENS = 64;
 const CAPACITY = 2048;
+/** On all linears of four layers. */
+const ADAPTER = 'r16-all';
+
 interface Form {
   readonly precision: Precision;
   readonly kv: KvPrecision;
@@ -29,21 +34,33 @@ const QUANTISED: readonly Form[] = [
   { precision: 'w8a8', kv: 'int8', prefill: 'same', bound: 0.008 },
 ];
 
+/** Side paths over float32 and over levels. */
+const WITH_ADAPTER = QUANTISED.filter(({ precision, kv }) => precision !== 'int4' && kv === 'fp32');
+
 export async function benchQuality(): Promise<boolean> {
   const model = await openSubject();
   const tokenIds = (await subjectTokenIds(model, TOKEN_COUNT)).slice(0, TOKEN_COUNT);
-  const reference = await withExecutor(model, { precision: 'fp32', kv: 'fp32', prefill: 'same' }, (executor) =>
-    allLogits(executor, tokenIds),
-  );
-  const results: (Form & { readonly divergence: Divergence })[] = [];
-  for (const form of QUANTISED) {
-    results.push({ ...form, divergence: await withExecutor(model, form, (executor) => diverge(executor, tokenIds, reference)) });
-  }
+  const adapter = await parityAdapter(model, ADAPTER);
+  const results = [
+    ...(await measureForms(model, tokenIds, QUANTISED, null)),
+    ...(await measureForms(model, tokenIds, WITH_ADAPTER, adapter)),
+  ];
   writeReport({
     part: 'quality',
-    header: ['precision', 'cache', 'calls of many tokens', 'mean KL(fp32‖q)', 'largest', 'same top token', 'bound of the mean', 'within'],
-    rows: results.map(({ precision, kv, prefill, bound, divergence: { meanKl, largestKl, sameTopShare } }) => [
+    header: [
+      'precision',
+      'adapter',
+      'cache',
+      'calls of many tokens',
+      'mean KL(fp32‖q)',
+      'largest',
+      'same top token',
+      'bound of the mean',
+      'within',
+    ],
+    rows: results.map(({ precision, hasAdapter, kv, prefill, bound, divergence: { meanKl, largestKl, sameTopShare } }) => [
       precision,
+      hasAdapter ? ADAPTER : '–',
       kv,
       prefill === 'same' ? precision : 'second form',
       meanKl.toFixed(5),
@@ -55,6 +72,28 @@ export async function benchQuality(): Promise<boolean> {
     measurements: { tokenCount: TOKEN_COUNT, results },
   });
   return results.every(({ divergence, bound }) => divergence.meanKl <= bound);
+}
+
+interface FormResult extends Form {
+  readonly hasAdapter: boolean;
+  readonly divergence: Divergence;
+}
+
+async function measureForms(
+  model: ModelPackage,
+  tokenIds: readonly number[],
+  forms: readonly Form[],
+  adapter: PackedAdapter | null,
+): Promise<readonly FormResult[]> {
+  const reference = await withExecutor(model, { precision: 'fp32', kv: 'fp32', prefill: 'same' }, (executor) =>
+    allLogits(executor, tokenIds, { adapter }),
+  );
+  const results: FormResult[] = [];
+  for (const form of forms) {
+    const divergence = await withExecutor(model, form, (executor) => diverge(executor, tokenIds, reference, { adapter }));
+    results.push({ ...form, hasAdapter: adapter !== null, divergence });
+  }
+  return results;
 }
 
 async function withExecutor<T>(
@@ -77,14 +116,20 @@ async function withExecutor<T>(
   }
 }
 
-/** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. By a merged adapter, or the base. */
+/** What computes a row; the base when both are absent. */
+interface RowOf {
+  readonly adapter?: PackedAdapter | null;
+  readonly merged?: Digest;
+}
+
+/** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. */
 function forEachChunk(
   executor: ModelExecutor,
   tokenIds: readonly number[],
-  merged: Digest | null,
+  { adapter = null, merged }: RowOf,
   visit: (logits: Float32Array, startPosition: number) => void,
 ): void {
-  executor.addRow(0, CAPACITY, null, merged);
+  executor.addRow(0, CAPACITY, adapter, merged ?? null);
   for (let start = 0; start < tokenIds.length; start += CHUNK_TOKENS) {
     const chunk = tokenIds.slice(start, start + CHUNK_TOKENS);
     visit(executor.run({ kind: 'prefill', row: 0, tokenIds: chunk, startPosition: start, logits: 'all' }), start);
@@ -93,22 +138,17 @@ function forEachChunk(
 }
 
 /** Logits after every token: [tokens, vocabulary]. */
-export function allLogits(executor: ModelExecutor, tokenIds: readonly number[], merged: Digest | null = null): Float32Array {
+export function allLogits(executor: ModelExecutor, tokenIds: readonly number[], row: RowOf = {}): Float32Array {
   const { vocabularySize } = executor.shape;
   const all = new Float32Array(tokenIds.length * vocabularySize);
-  forEachChunk(executor, tokenIds, merged, (logits, start) => all.set(logits, start * vocabularySize));
+  forEachChunk(executor, tokenIds, row, (logits, start) => all.set(logits, start * vocabularySize));
   return all;
 }
 
-export function diverge(
-  executor: ModelExecutor,
-  tokenIds: readonly number[],
-  reference: Float32Array,
-  merged: Digest | null = null,
-): Divergence {
+export function diverge(executor: ModelExecutor, tokenIds: readonly number[], reference: Float32Array, row: RowOf = {}): Divergence {
   const { vocabularySize } = executor.shape;
   const lines: { readonly kl: number; readonly sameTop: boolean }[] = [];
-  forEachChunk(executor, tokenIds, merged, (logits, start) => {
+  forEachChunk(executor, tokenIds, row, (logits, start) => {
     for (let offset = 0; offset < logits.length; offset += vocabularySize) {
       const from = start * vocabularySize + offset;
       lines.push(compareLogits(reference.subarray(from, from + vocabularySize), logits.subarray(offset, offset + vocabularySize)));

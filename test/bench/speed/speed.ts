@@ -144,9 +144,11 @@ function bar({ name, isOurs }: Side, peerIndex: number, index: number, samples: 
 
 function floorFor(costs: OurCosts | undefined, { workload }: NamedWorkload, limits: MachineLimits): Floor {
   if (!costs) throw new Error('only our own sides have a floor');
-  if (workload.kind === 'prefill') return prefillFloor(workload.prompt.length, PREFILL_CHUNK_TOKENS, costs.size, costs.prefill, limits);
+  if (workload.kind === 'prefill')
+    return prefillFloor(workload.prompt.length, PREFILL_CHUNK_TOKENS, costs.size, costs.formFor(PREFILL_CHUNK_TOKENS, false), limits);
   const { prompts, adapters } = workload;
-  return decodeFloor({ rows: prompts.length, positions: meanPositions(workload), adapters }, costs.size, costs.decode, limits);
+  const form = costs.formFor(prompts.length, adapters !== null);
+  return decodeFloor({ rows: prompts.length, positions: meanPositions(workload), adapters }, costs.size, form, limits);
 }
 
 /** Tokens of what a floor is about: one step of a batch, or a whole prompt. */

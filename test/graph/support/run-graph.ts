@@ -8,7 +8,7 @@ import { type Graph, storedWeights, toOnnx } from '../../../src/graph/index.ts';
 import { type Checkpoint, materialise } from './materialise.ts';
 
 export interface Feed {
-  readonly data: Float32Array | BigInt64Array | Int32Array;
+  readonly data: Float32Array | BigInt64Array | Int32Array | Int8Array;
   readonly dims: readonly number[];
 }
 
@@ -63,13 +63,19 @@ async function run(session: InferenceSession, feeds: Feeds): Promise<Results> {
   const results = await session.run(Object.fromEntries(tensors));
   return Object.fromEntries(
     Object.entries(results).map(([name, tensor]) => {
-      if (!(tensor.data instanceof Float32Array)) throw new Error(`output ${name} is ${tensor.type}`);
-      return [name, { data: tensor.data, dims: tensor.dims }];
+      return [name, { data: numbers(name, tensor), dims: tensor.dims }];
     }),
   );
 }
 
-function typeName(data: Feed['data']): 'float32' | 'int64' | 'int32' {
+function numbers(name: string, { data, type }: Tensor): Float32Array {
+  if (data instanceof Float32Array) return data;
+  if (data instanceof Int8Array) return Float32Array.from(data);
+  throw new Error(`output ${name} is ${type}`);
+}
+
+function typeName(data: Feed['data']): 'float32' | 'int64' | 'int32' | 'int8' {
   if (data instanceof Float32Array) return 'float32';
+  if (data instanceof Int8Array) return 'int8';
   return data instanceof BigInt64Array ? 'int64' : 'int32';
 }

@@ -1,0 +1,85 @@
+// Side paths over levels: where a projection multiplies in integers, its side path reads the same levels of x, and A in int8 with a scale for each
+// column. A quarter of the bytes, and x is not read again. Here is what a pass needs for it, and the graph that makes such an A.
+import { int, ints } from '../ir/attributes.ts';
+import { Graph, type Node, type ProjectionSite, type Value } from '../ir/graph.ts';
+import { hadamard } from '../ir/hadamard.ts';
+import { type BlockSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
+import { input, replaceNode, soleUser } from '../ir/rewrite.ts';
+import { type Emitter, emitterAfter, emitterAtEnd, scopeOf } from '../ops/emitter.ts';
+import { dim, fixedDim } from '../ops/shapes.ts';
+import { loraGroupId, loraInput, type SideLevels } from './lora-group.ts';
+
+/** Pairs of products with levels of x, up to 255, stay within 16 bits where they must. */
+const LARGEST_LEVEL: Readonly<Record<RowLevels, number>> = { full: 127, paired: 64 };
+/** Stands in for the largest value of a column of zeros, so that its levels are 0 / this. */
+const TINY = 1e-30;
+
+/** x = (levels - zero) * step * scale. */
+export interface XLevels {
+  readonly levels: Value;
+  readonly step: Value;
+  readonly zero: Value;
+  /** [.., 1]; null: 1. */
+  readonly scale: Value | null;
+}
+
+/** Makes the side path of a projection read these levels of x, and its input A int8. null: the graph has no side path there. */
+export function quantiseSide(graph: Graph, site: ProjectionSite, x: XLevels, rotation: BlockSize | null): SideLevels | null {
+  const id = loraGroupId(site);
+  const a = graph.value(loraInput(id, 'a'));
+  const node = a && soleUser(graph, a);
+  if (!a || !node) return null;
+  const smoothing = smoothingOf(graph, node);
+  graph.retypeInput(a, 'int8');
+  const scales = graph.addInput(loraInput(id, 'scales'), 'float32', [dim(a.shape, 0), 1, dim(a.shape, 2)]);
+  const emitter = emitterAfter(graph, node, scopeOf(node));
+  const product = emitter.emit('MatMulIntegerToFloat', [x.levels, a, x.step, scales, x.zero], {}, { name: 'a_levels' });
+  replaceNode(graph, node, [x.scale ? emitter.emit('Mul', [product, x.scale], {}, { name: 'a_scaled' }) : product]);
+  return { id, scales: scales.name, inFeatures: fixedDim(a.shape, 1, `size of ${a.name}`), smoothing, rotation };
+}
+
+/** The factors by which the side path's own x was multiplied again, if it was. */
+function smoothingOf(graph: Graph, side: Node): WeightRecipe | null {
+  const restored = graph.producer(input(side));
+  const factors = restored?.op === 'Mul' && restored.inputs[1] ? graph.recipe(restored.inputs[1]) : undefined;
+  return factors ?? null;
+}
+
+/** Rows of A that are turned together; without turning all of them. */
+export function sideBlockSize({ rotation, inFeatures }: SideLevels): number {
+  return rotation ?? inFeatures;
+}
+
+/**
+ * For each group: input `<id>` float32 [lanes, inFeatures / block, block, R], A as adapters have it; outputs `<id>.levels` int8, of the same shape, and
+ * `<id>.scales` float32 [lanes, 1, 1, R]. R may be 0.
+ */
+export function sideLevelsGraph(groups: readonly SideLevels[], kind: RowLevels): Graph {
+  const graph = new Graph('side-levels');
+  for (const group of groups) emitLevels(emitterAtEnd(graph, group.id), group, LARGEST_LEVEL[kind]);
+  return graph;
+}
+
+function emitLevels(emitter: Emitter, group: SideLevels, largestLevel: number): void {
+  const { graph } = emitter;
+  const block = sideBlockSize(group);
+  const blocks = group.inFeatures / block;
+  const known = (values: ConstantValues, shape: readonly number[] = []): Value => graph.initializer(constant(values, shape));
+  const a = graph.addInput(group.id, 'float32', ['lanes', blocks, block, `${group.id}.rank`]);
+  const smooth = group.smoothing ? emitter.emit('Mul', [a, graph.initializer(group.smoothing, [blocks, block, 1])]) : a;
+  const turned = group.rotation ? emitter.emit('MatMul', [known(hadamard(block), [block, block]), smooth], {}, { name: 'turned' }) : smooth;
+  const overColumn = { axes: ints([1, 2]), keepdims: int(1) };
+  const highest = emitter.emit('ReduceMax', [turned], overColumn, { name: 'highest' });
+  const lowest = emitter.emit('ReduceMin', [turned], overColumn, { name: 'lowest' });
+  const largest = emitter.emit(
+    'Max',
+    [emitter.emit('Max', [highest, emitter.emit('Neg', [lowest])]), known(Float32Array.of(TINY))],
+    {},
+    { name: 'largest' },
+  );
+  const ofLargest = emitter.emit('Div', [turned, largest], {}, { name: 'of_largest' });
+  const step = known(Float32Array.of(1 / largestLevel));
+  const levels = emitter.emit('QuantizeLinear', [ofLargest, step, known(Int8Array.of(0))]);
+  graph.addOutput(levels, `${group.id}.levels`);
+  graph.addOutput(emitter.emit('Mul', [largest, step]), `${group.id}.scales`);
+}
