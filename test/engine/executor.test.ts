@@ -1,7 +1,7 @@
 // The executor over the tiny model: whatever rows share a call, and however they moved before, each gets what it would get alone.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../src/adapters/packed.ts';
+import type { PackedAdapter } from '../../src/adapters/packed.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
 import type { ModelExecutor } from '../../src/engine/index.ts';
 import { hasInt8DotProduct, processorFlags } from '../../src/core/index.ts';
@@ -10,37 +10,10 @@ import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, ope
 import { fixturePath } from '../support/repository.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { KL_INT8_KV, LOGPROB_FP32, LOGPROB_INT8_KV } from '../support/tolerances.ts';
+import { randomAdapter, seeded } from './random-packed.ts';
 
 const MAX_ROWS = 6;
 const CAPACITIES = [32, 128] as const;
-
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-function randomAdapter(
-  base: ModelPackage,
-  seed: number,
-  features: { readonly linears: readonly string[]; readonly extras: boolean },
-): PackedAdapter {
-  const random = seeded(seed);
-  const values = (length: number, size: number): Float32Array => Float32Array.from({ length }, () => (random() - 0.5) * size);
-  const sites = base.description.sites.filter(({ id, kind }) =>
-    kind === 'linear' ? features.linears.includes(id.split('.')[2] ?? '') : features.extras,
-  );
-  const contents = sites.map(({ id, kind, inFeatures, outFeatures }): PackedSiteContent => {
-    const rank = 1 + Math.floor(random() * 11);
-    const extras = features.extras
-      ? { gain: values(outFeatures, 1).map((value) => value + 1), ...(kind !== 'embedding' && { bias: values(outFeatures, 0.2) }) }
-      : {};
-    return { site: id, rank, a: values(inFeatures * rank, 0.5), b: values(rank * outFeatures, 0.5), ...extras };
-  });
-  return decodePacked(encodePacked(base.description.digest, contents));
-}
 
 function logProbabilities(logits: Float32Array): Float64Array {
   const largest = logits.reduce((one, other) => Math.max(one, other), -Infinity);
