@@ -21,12 +21,12 @@ export function afterAction({ spentMs, actionCount, ...interlude }: Interlude, m
   return { ...interlude, spentMs: spentMs + ms, actionCount: actionCount + 1 };
 }
 
-/** A decode call of fewer rows is so short that prompts would get next to nothing of the device. */
-const FEW_ROWS = 4;
+/** A decode call of one row is so short that prompts would get next to nothing of the device. */
+const FEW_ROWS = 2;
 
 /**
  * Milliseconds that are left. The decode call's own cost times (`maxStretch` - 1) is the whole, and what was passed, so time between tokens
- * grows to at most `maxStretch` times that without prompts, on average. Fewer than four rows yield as much time as four.
+ * grows to at most `maxStretch` times that without prompts, on average. One row yields as much time as two.
  */
 export function remainingMs({ decodeMs, spentMs, passedCount }: Interlude, maxStretch: number, decodingCount: number): number {
   if (decodingCount === 0) return Infinity;

@@ -103,8 +103,9 @@ describe('planning a call', () => {
       });
   });
 
-  it('lets fewer than four rows yield as much time as four', () => {
-    expect(planCall([row(1), reader(5)], new Map(), pace(16))).toMatchObject({ tokenCount: 32 });
+  it('lets one row yield twice its time, and two no more than theirs', () => {
+    expect(planCall([row(1), reader(5)], new Map(), pace(32))).toMatchObject({ tokenCount: 32 });
+    expect(planCall([row(1), row(2), reader(5)], new Map(), pace(50))).toMatchObject({ tokenCount: 24 });
   });
 
   it('decodes all rows of one capacity together', () => {

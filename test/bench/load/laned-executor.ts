@@ -12,15 +12,15 @@ interface Costs {
 
 /** Adapters of rank 16 on all linears. */
 const WITH_ADAPTERS: Costs = {
-  prefill: { call: 8, token: 0.83 },
+  prefill: { call: 10.5, token: 0.49 },
   decode: [
-    [1, 10.5],
-    [2, 12.5],
-    [3, 15.2],
-    [4, 17.4],
-    [6, 21],
-    [8, 22.5],
-    [16, 34],
+    [1, 9],
+    [2, 11.7],
+    [3, 13.5],
+    [4, 14.5],
+    [6, 17],
+    [8, 19.5],
+    [16, 30.5],
   ],
 };
 const WITHOUT: Costs = {
@@ -33,7 +33,9 @@ const WITHOUT: Costs = {
     [16, 22],
   ],
 };
-const JOIN_MS = 5.5;
+const JOIN_MS = 6;
+/** An adapter's first row: its levels are made. */
+const FIRST_JOIN_MS = 12;
 const MOVE_MS = 6;
 /** Attention, for each cached position: of a prompt's call, of each of its tokens, and of a row that decodes. */
 const POSITION_MS = { call: 0.0045, token: 0.00045, row: 0.0024 };
@@ -42,6 +44,7 @@ const POSITION_MS = { call: 0.0045, token: 0.00045, row: 0.0024 };
 export class LanedExecutor extends FakeExecutor {
   readonly #lanes: (RowId | null)[];
   readonly #adapted = new Set<RowId>();
+  readonly #known = new WeakSet<PackedAdapter>();
   readonly #spend: (ms: number) => void;
 
   constructor(laneCount: number, spend: (ms: number) => void) {
@@ -55,7 +58,8 @@ export class LanedExecutor extends FakeExecutor {
     this.#lanes[this.#lanes.indexOf(null)] = row;
     if (adapter === null) return;
     this.#adapted.add(row);
-    this.#spend(JOIN_MS);
+    this.#spend(JOIN_MS + (this.#known.has(adapter) ? 0 : FIRST_JOIN_MS));
+    this.#known.add(adapter);
   }
 
   override removeRow(row: RowId): void {
