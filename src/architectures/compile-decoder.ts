@@ -57,6 +57,8 @@ export interface CompileOptions {
   readonly maxContext: number;
   /** Tensors of the checkpoint that an adapter changed, as in `BuildOptions`. */
   readonly changed?: ReadonlySet<string>;
+  /** As in `BuildOptions`. */
+  readonly lastLayer?: 'asked' | 'all';
   /** Of the groups that it changed: int8 blocks when absent, or `base`, the base's own, to measure what that swallows. */
   readonly changedPrecision?: 'int8' | 'base';
 }
@@ -72,8 +74,8 @@ export interface CompiledDecoder {
 
 /** @throws AppError `usage` when `maxContext` is beyond the model's. */
 export function compileDecoder(config: LlamaConfig, options: CompileOptions): CompiledDecoder {
-  const { maxContext, changed = new Set() } = options;
-  const graph = buildLlama(config, { maxContext, changed });
+  const { maxContext, lastLayer = 'asked', changed = new Set() } = options;
+  const graph = buildLlama(config, { maxContext, lastLayer, changed });
   const reports = runPasses(graph, passList(options, options.changedPrecision === 'base' ? new Set() : changedGroups(graph)));
   const sideLevels = reports.flatMap((report) => report.sideLevels ?? []);
   return {

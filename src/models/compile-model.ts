@@ -28,7 +28,7 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 12;
+export const COMPILER_VERSION = 13;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';

@@ -211,4 +211,14 @@ describe('a compiled decoder with a cache', () => {
     expect(none.logits?.dims).toEqual([1, 0, tinyLlama.vocabularySize]);
     expect([...(none['present.1.key']?.data ?? [])]).toEqual([...(all['present.1.key']?.data ?? [1])]);
   });
+
+  it('takes all tokens through the last layer as far as keys and values need it, and those that are asked for through the rest', () => {
+    const tokensOf = (options: Partial<CompileOptions>): Record<string, unknown> => {
+      const { graph } = compileDecoder(tinyLlama, { precision: 'fp32', lora: 'none', maxContext: 64, ...options });
+      return Object.fromEntries(graph.nodes.flatMap(({ site, outputs }) => (site ? [[site.group, outputs[0]?.shape[1]]] : [])));
+    };
+    const last = { 'layers.1.qkv': 'tokens', 'layers.1.o': 'positions', 'layers.1.gate_up': 'positions', 'layers.1.down': 'positions' };
+    expect(tokensOf({})).toMatchObject({ 'layers.0.down': 'tokens', ...last, head: 'positions' });
+    expect(tokensOf({ lastLayer: 'all' })).toMatchObject({ 'layers.1.o': 'tokens', 'layers.1.down': 'tokens', head: 'positions' });
+  });
 });

@@ -10,6 +10,8 @@ import { HEAD_SITE } from './sites.ts';
 export interface BuildOptions {
   /** Positions of the rope tables; at most the config's. */
   readonly maxContext: number;
+  /** all: tokens whose logits nobody asks for go through the whole last layer as well, for calibration, which looks at them. */
+  readonly lastLayer?: 'asked' | 'all';
   /** Tensors that an adapter changed, see `decoderWeights`. */
   readonly changed?: ReadonlySet<string>;
 }
@@ -31,7 +33,7 @@ interface Shared {
  * float32 [rows, kvHeads, capacity, headSize], bound to the same buffers as `present.N.key`, `present.N.value`.
  * Output `logits` float32 [rows, positions, vocabulary].
  */
-export function buildLlama(config: LlamaConfig, { maxContext, changed }: BuildOptions): Graph {
+export function buildLlama(config: LlamaConfig, { maxContext, lastLayer = 'asked', changed }: BuildOptions): Graph {
   checkContext(config, maxContext);
   const graph = new Graph('llama');
   const inputIds = graph.addInput('input_ids', 'int64', ['rows', 'tokens']);
@@ -47,12 +49,16 @@ export function buildLlama(config: LlamaConfig, { maxContext, changed }: BuildOp
   };
   const weights = decoderWeights(changed);
   const emitter = emitterAtEnd(graph);
+  const choose = (scoped: Emitter, tokens: Value): Value =>
+    scoped.emit('GatherND', [tokens, logitsPositions], { batch_dims: int(1) }, { name: 'asked' });
   const normed = buildDecoder(emitter, config, inputIds, {
     attend: (scoped, inputs) => cachedAttention(scoped, shared, inputs),
+    ...(lastLayer === 'asked' && { choose }),
     keepsStatistics: false,
     weights,
   });
-  graph.addOutput(head(emitter.scope('head'), config, weights, normed, logitsPositions), 'logits');
+  const scoped = emitter.scope('head');
+  graph.addOutput(head(scoped, config, weights, lastLayer === 'asked' ? normed : choose(scoped, normed)), 'logits');
   return graph;
 }
 
@@ -69,13 +75,12 @@ export function ropeConstants(graph: Graph, config: LlamaConfig, maxContext: num
   return { cos: graph.initializer(constant(cos, shape)), sin: graph.initializer(constant(sin, shape)) };
 }
 
-/** Logits of the asked positions only: [rows, tokens, hidden] → [rows, positions, vocabulary]. */
-function head(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, hidden: Value, positions: Value): Value {
-  const chosen = emitter.emit('GatherND', [hidden, positions], { batch_dims: int(1) });
+/** [rows, positions, hidden] → [rows, positions, vocabulary]. */
+function head(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, hidden: Value): Value {
   const parts = [{ site: HEAD_SITE, outFeatures: config.vocabularySize }];
   const product = emitter.emit(
     'MatMul',
-    [chosen, emitter.graph.initializer(transpose(headWeight(config, weights)))],
+    [hidden, emitter.graph.initializer(transpose(headWeight(config, weights)))],
     {},
     { site: { kind: 'head', group: HEAD_SITE, parts } },
   );

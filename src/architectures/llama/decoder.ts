@@ -24,12 +24,14 @@ export interface AttentionInputs {
 export interface DecoderParts {
   /** What lies between the projections of q, k, v and that of the output. */
   readonly attend: (emitter: Emitter, inputs: AttentionInputs) => Value;
+  /** Tokens that are needed behind the attention of the last layer: of [.., tokens, n] those; absent: all. */
+  readonly choose?: (emitter: Emitter, tokens: Value) => Value;
   /** Norms also give 1 / rms(x), which their gradient reads. */
   readonly keepsStatistics: boolean;
   readonly weights: DecoderWeights;
 }
 
-/** Token ids int64 of any shape → normed hidden states, [..., hidden]. */
+/** Token ids int64 of any shape → normed hidden states of all or of the chosen tokens, [..., hidden]. */
 export function buildDecoder(emitter: Emitter, config: LlamaConfig, inputIds: Value, parts: DecoderParts): Value {
   let hidden = embedding(emitter.scope('embed'), config, parts.weights, inputIds);
   for (let layer = 0; layer < config.layerCount; layer++)
@@ -50,14 +52,14 @@ export function embeddingTable({ graph }: Emitter, { vocabularySize, hiddenSize 
 
 function decoderLayer(emitter: Emitter, config: LlamaConfig, parts: DecoderParts, layer: number, hidden: Value): Value {
   const [attentionNorm, mlpNorm] = LAYER_NORMS;
-  const attended = attention(
-    emitter.scope('attention'),
-    config,
-    parts,
-    layer,
-    norm(emitter.scope('attention_norm'), config, parts, layerModule(layer, attentionNorm.module), hidden),
-  );
-  const middle = emitter.emit('Add', [hidden, attended], {}, { name: 'attention_residual' });
+  const normed = norm(emitter.scope('attention_norm'), config, parts, layerModule(layer, attentionNorm.module), hidden);
+  const scoped = emitter.scope('attention');
+  const attended = attention(scoped, config, parts, layer, normed);
+  // Keys and values are those of all tokens; what follows in the last layer is for the tokens alone that are asked for.
+  const choose = layer === config.layerCount - 1 ? parts.choose : undefined;
+  const kept = choose ? choose(emitter.scope('residual'), hidden) : hidden;
+  const answered = linear(scoped, config, parts.weights, { layer, name: 'o' }, choose ? choose(scoped, attended) : attended);
+  const middle = emitter.emit('Add', [kept, answered], {}, { name: 'attention_residual' });
   const transformed = mlp(
     emitter.scope('mlp'),
     config,
@@ -80,10 +82,11 @@ function norm(emitter: Emitter, config: LlamaConfig, { keepsStatistics, weights 
   return normed;
 }
 
+/** Heads side by side, before the projection of the output. */
 function attention(emitter: Emitter, config: LlamaConfig, { attend, weights }: DecoderParts, layer: number, x: Value): Value {
   const [query, key, value] = (['q', 'k', 'v'] as const).map((name) => linear(emitter, config, weights, { layer, name }, x));
   if (!query || !key || !value) throw new Error('attention lost an input');
-  return linear(emitter, config, weights, { layer, name: 'o' }, attend(emitter, { layer, query, key, value }));
+  return attend(emitter, { layer, query, key, value });
 }
 
 /** down(silu(gate(x)) * up(x)), SwiGLU (Shazeer 2020). */

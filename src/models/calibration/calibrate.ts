@@ -4,7 +4,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { compileDecoder } from '../../architectures/index.ts';
+import { compileDecoder, type CompileOptions } from '../../architectures/index.ts';
 import { encodeOnnxModel } from '../../formats/index.ts';
 import {
   elementCount,
@@ -88,9 +88,13 @@ interface CalibrationGraph {
   readonly weights: readonly WeightEntry[];
 }
 
+function everyToken({ config }: ModelPackage): CompileOptions {
+  return { precision: 'fp32', lora: 'none', maxContext: config.maxContext, lastLayer: 'all' };
+}
+
 /** The float32 graph of the base with observed inputs. Reads the weights of a compiled float32 form where there is one. */
 async function writeObservedGraph(model: ModelPackage, work: string): Promise<CalibrationGraph> {
-  const { graph } = compileDecoder(model.config, { precision: 'fp32', lora: 'none', maxContext: model.config.maxContext });
+  const { graph } = compileDecoder(model.config, everyToken(model));
   runPasses(graph, [observeInputs]);
   const wanted = storedWeights(graph);
   const bytesOf = new Map(wanted.map(({ key, shape }: StoredWeight) => [key, elementCount(shape) * Float32Array.BYTES_PER_ELEMENT]));
@@ -112,7 +116,7 @@ async function writeTrialGraph(
   inputMax: Calibration['inputMax'],
   levels: RowLevels,
 ): Promise<CalibrationGraph> {
-  const { graph } = compileDecoder(model.config, { precision: 'fp32', lora: 'none', maxContext: model.config.maxContext });
+  const { graph } = compileDecoder(model.config, everyToken(model));
   await using checkpoint = await model.openCheckpoint();
   runPasses(graph, [smoothInputs(await smoothing(model.config, checkpoint, inputMax)), tryRows(rowTrials(model.config), levels)]);
   const path = join(work, 'trials.onnx');
