@@ -2,6 +2,7 @@
 import { type PackedAdapter, packedArray, type PackedSite } from '../../adapters/packed.ts';
 import type { GraphProfile, LoraInputGroup } from '../../models/index.ts';
 import { HostMemory } from '../../runtime/index.ts';
+import type { LaneLevels } from './kept-levels.ts';
 import {
   covers,
   type GroupLayout,
@@ -12,7 +13,6 @@ import {
   type SiteRanks,
   unite,
 } from './rank-layout.ts';
-import type { LaneLevels } from './kept-levels.ts';
 import type { SideLevels } from './side-levels.ts';
 
 /** A smaller layout must save at least this share before the lanes are written anew. */

@@ -122,7 +122,8 @@ export class BoundLanes implements Disposable {
         this.#binding.input(name, this.#lastingTensor('float32', shape, adapters.lanes(input, start, count)));
     };
     if (inputs.scales === undefined) bind(inputs.a, layout.a, [count, group.inFeatures, layout.rankSum]);
-    else if (layout.levels) {
+    else {
+      if (!layout.levels) throw new Error(`no memory is laid out for the levels of ${group.id}`);
       const levels = adapters.levels(layout.levels.a, start, count);
       this.#binding.input(inputs.a, this.#lastingTensor('int8', [count, group.inFeatures, layout.rankSum], levels));
       bind(inputs.scales, layout.levels.scales, [count, 1, layout.rankSum]);
