@@ -44,19 +44,21 @@ export class SideLevels {
       tensors.push(made);
       return made;
     };
-    const binding = this.#session().createBinding();
+    using binding = this.#session().createBinding();
     const byId = new Map(lane.map((levels) => [levels.layout.group.id, levels]));
-    for (const { id, inFeatures, blockSize } of this.#groups) {
-      const memory = byId.get(id);
-      if (!memory) throw new Error(`no adapter memory is laid out for the levels of ${id}`);
-      const { a, levels, scales } = memory;
-      const shape = [1, inFeatures / blockSize, blockSize, scales.length];
-      binding.input(id, tensor('float32', shape, a));
-      binding.output(`${id}.levels`, tensor('int8', shape, levels));
-      binding.output(`${id}.scales`, tensor('float32', [1, 1, 1, scales.length], scales));
+    try {
+      for (const { id, inFeatures, blockSize } of this.#groups) {
+        const memory = byId.get(id);
+        if (!memory) throw new Error(`no adapter memory is laid out for the levels of ${id}`);
+        const { a, levels, scales } = memory;
+        const shape = [1, inFeatures / blockSize, blockSize, scales.length];
+        binding.input(id, tensor('float32', shape, a));
+        binding.output(`${id}.levels`, tensor('int8', shape, levels));
+        binding.output(`${id}.scales`, tensor('float32', [1, 1, 1, scales.length], scales));
+      }
+      binding.run();
+    } finally {
+      for (const made of tensors) made.dispose();
     }
-    binding.run();
-    binding.dispose();
-    for (const made of tensors) made.dispose();
   }
 }
