@@ -44,9 +44,9 @@ export class SideLevels {
       tensors.push(made);
       return made;
     };
-    using binding = this.#session().createBinding();
     const byId = new Map(lane.map((levels) => [levels.layout.group.id, levels]));
     try {
+      using binding = this.#session().createBinding();
       for (const { id, inFeatures, blockSize } of this.#groups) {
         const memory = byId.get(id);
         if (!memory) throw new Error(`no adapter memory is laid out for the levels of ${id}`);
