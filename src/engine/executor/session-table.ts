@@ -21,12 +21,11 @@ export interface ChosenSession {
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
  * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For w8a8 beside int8: faster from 4 on
- * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8, and with adapters, whose A it reads in int8, from 5 on (models/DECISIONS.md).
+ * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8, and with adapters, whose A it reads in int8, from 5 on (DECISIONS.md of models/ and engine/).
  */
-export function leastTokensOfSecond({ precision }: CompiledModel, profile: GraphProfile): number {
-  if (precision === 'fp32') return 32;
-  if (hasInt8Tiles(processorFlags())) return 4;
-  return profile === 'none' ? 8 : 5;
+export function leastTokensOfSecond({ precision }: CompiledModel): Readonly<Record<GraphProfile, number>> {
+  if (precision === 'fp32') return { none: 32, linear: 32, full: 32 };
+  return hasInt8Tiles(processorFlags()) ? { none: 4, linear: 4, full: 4 } : { none: 8, linear: 5, full: 5 };
 }
 
 export class SessionTable implements Disposable {
@@ -35,6 +34,7 @@ export class SessionTable implements Disposable {
   readonly #environment: OrtEnvironment;
   readonly #model: CompiledModel;
   readonly #second: CompiledModel | null;
+  readonly #leastTokens: Readonly<Record<GraphProfile, number>> | null;
   readonly #weights = new Map<CompiledModel, SharedWeights>();
   readonly #sessions = new Map<string, ChosenSession>();
   #levelsSession: Session | null = null;
@@ -43,6 +43,7 @@ export class SessionTable implements Disposable {
     this.#environment = environment;
     this.#model = model;
     this.#second = second;
+    this.#leastTokens = second && leastTokensOfSecond(second);
     this.sideLevels = this.#createSideLevels(second?.sideLevels ? second : model);
   }
 
@@ -56,8 +57,8 @@ export class SessionTable implements Disposable {
     const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
-    // Rows with adapters will need it, before their first call.
-    if (profile !== 'none') this.sideLevels?.prepare();
+    // Rows with adapters need it before their first call.
+    if (profile !== 'none' && model.sideLevels) this.sideLevels?.prepare();
     return chosen;
   }
 
@@ -105,7 +106,7 @@ export class SessionTable implements Disposable {
   }
 
   #modelFor(profile: GraphProfile, tokenCount: number): CompiledModel {
-    return this.#second && tokenCount >= leastTokensOfSecond(this.#second, profile) ? this.#second : this.#model;
+    return this.#second && this.#leastTokens && tokenCount >= this.#leastTokens[profile] ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {

@@ -1,7 +1,7 @@
 // What our forms of a base ask of the machine, read from their compiled graphs.
 import { readFile } from 'node:fs/promises';
 import { decodeOnnxModel } from '../../../src/formats/index.ts';
-import { leastTokensOfSecond } from '../../../src/engine/executor/session-table.ts';
+import { leastTokensOfSecond } from '../../../src/engine/executor/index.ts';
 import type { CompiledModel, LoraInputGroup, ModelPackage, Precision } from '../../../src/models/index.ts';
 import { openSubjectForms } from '../subject.ts';
 import type { FormCost, ModelSize } from './distance.ts';
@@ -19,7 +19,7 @@ export async function ourCosts(model: ModelPackage, precision: Precision): Promi
   return {
     size: modelSize(model),
     formFor: (tokenCount, hasAdapters) =>
-      second && many && tokenCount >= leastTokensOfSecond(second, hasAdapters ? 'linear' : 'none') ? many : few,
+      second && many && tokenCount >= leastTokensOfSecond(second)[hasAdapters ? 'linear' : 'none'] ? many : few,
   };
 }
 
