@@ -74,8 +74,7 @@ export interface CompiledDecoder {
 
 /** @throws AppError `usage` when `maxContext` is beyond the model's. */
 export function compileDecoder(config: LlamaConfig, options: CompileOptions): CompiledDecoder {
-  const { maxContext, lastLayer = 'asked', changed = new Set() } = options;
-  const graph = buildLlama(config, { maxContext, lastLayer, changed });
+  const graph = buildLlama(config, options);
   const reports = runPasses(graph, passList(options, options.changedPrecision === 'base' ? new Set() : changedGroups(graph)));
   const sideLevels = reports.flatMap((report) => report.sideLevels ?? []);
   return {

@@ -6,10 +6,10 @@ import { AdapterResidency } from './residency.ts';
 const [FIRST, SECOND, THIRD] = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
 const ONE = FIRST.adapter.bytes.byteLength;
 
-function setUp(budgetBytes: number) {
+function setUp(budgetBytes: number, keptBytes = 0) {
   const clock = new ManualClock();
   const source = new HeldAdapterSource([FIRST, SECOND, THIRD]);
-  const residency = new AdapterResidency(source, clock, budgetBytes);
+  const residency = new AdapterResidency(source, clock, budgetBytes, () => keptBytes);
   const load = async ({ digest }: typeof FIRST) => {
     const loading = residency.load(digest);
     if (source.pending.includes(digest)) source.succeed(digest);
@@ -78,6 +78,14 @@ describe('adapter residency', () => {
     (await load(SECOND)).release();
     (await load(FIRST)).release();
     expect(residency.list()).toMatchObject([{ digest: FIRST.digest, hits: 0 }]);
+  });
+
+  it('counts what is kept beside an adapter against the budget', async () => {
+    const { residency, load } = setUp(2 * ONE + 1, 1);
+    (await load(FIRST)).release();
+    expect(residency.bytes).toBe(ONE + 1);
+    (await load(SECOND)).release();
+    expect(residency.list()).toMatchObject([{ digest: SECOND.digest, bytes: ONE + 1 }]);
   });
 
   it('survives a source that throws instead of rejecting', async () => {

@@ -56,10 +56,10 @@ function decoderLayer(emitter: Emitter, config: LlamaConfig, parts: DecoderParts
   const scoped = emitter.scope('attention');
   const attended = attention(scoped, config, parts, layer, normed);
   // Keys and values are those of all tokens; what follows in the last layer is for the tokens alone that are asked for.
-  const choose = layer === config.layerCount - 1 ? parts.choose : undefined;
-  const kept = choose ? choose(emitter.scope('residual'), hidden) : hidden;
-  const answered = linear(scoped, config, parts.weights, { layer, name: 'o' }, choose ? choose(scoped, attended) : attended);
-  const middle = emitter.emit('Add', [kept, answered], {}, { name: 'attention_residual' });
+  const isLast = layer === config.layerCount - 1;
+  const needed = (inScope: Emitter, tokens: Value): Value => (isLast && parts.choose ? parts.choose(inScope, tokens) : tokens);
+  const answered = linear(scoped, config, parts.weights, { layer, name: 'o' }, needed(scoped, attended));
+  const middle = emitter.emit('Add', [needed(emitter.scope('residual'), hidden), answered], {}, { name: 'attention_residual' });
   const transformed = mlp(
     emitter.scope('mlp'),
     config,

@@ -2,19 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { decodePacked, encodePacked, type PackedAdapter, type PackedSiteContent } from '../../adapters/packed.ts';
 import type { Digest } from '../../core/index.ts';
 import type { LoraInputGroup } from '../../models/index.ts';
+import { gateUpGroup } from '../../../test/support/gate-up-group.ts';
 import { AdapterLanes } from './adapter-lanes.ts';
 
 const IN = 2;
-const GATE_UP: LoraInputGroup = {
-  id: 'layers.0.gate_up',
-  kind: 'linear',
-  inFeatures: IN,
-  parts: [
-    { site: 'layers.0.gate', outFeatures: 2 },
-    { site: 'layers.0.up', outFeatures: 1 },
-  ],
-  inputs: { a: 'a', ranks: 'ranks', b: ['b0', 'b1'], gain: 'gain', bias: 'bias' },
-};
+const GATE_UP = gateUpGroup(IN, { a: 'a', ranks: 'ranks', b: ['b0', 'b1'], gain: 'gain', bias: 'bias' });
 
 function content(
   site: string,

@@ -2,6 +2,7 @@
 import { type PackedAdapter, packedArray, type PackedSite } from '../../adapters/packed.ts';
 import type { GraphProfile, LoraInputGroup } from '../../models/index.ts';
 import { HostMemory } from '../../runtime/index.ts';
+import { copyColumns } from './columns.ts';
 import type { LaneLevels } from './kept-levels.ts';
 import {
   covers,
@@ -244,7 +245,9 @@ export class AdapterLanes implements Disposable {
     if (!exact) target.fill(0);
     if (!adapter) return;
     present.forEach((site, index) => {
-      if (site) copyColumns(packedArray(adapter, site.a), site.rank, target, group.rankSum, group.partColumns[index] ?? 0);
+      if (!site) return;
+      const source = { values: packedArray(adapter, site.a), width: site.rank, first: 0 };
+      copyColumns(source, { values: target, width: group.rankSum, first: group.partColumns[index] ?? 0 }, site.rank);
     });
   }
 }
@@ -264,15 +267,4 @@ function laneInputs(group: GroupLayout): readonly InputLayout[] {
 function setOrFill(target: Float32Array, value: Float32Array | number): void {
   if (typeof value === 'number') target.fill(value);
   else target.set(value);
-}
-
-/** Copies a [rows, width] matrix into columns of a [rows, targetWidth] one. */
-function copyColumns(source: Float32Array, width: number, target: Float32Array, targetWidth: number, column: number): void {
-  if (width === targetWidth) {
-    target.set(source);
-    return;
-  }
-  for (let from = 0, to = column; from < source.length; from += width, to += targetWidth) {
-    for (let index = 0; index < width; index++) target[to + index] = source[from + index] ?? 0;
-  }
 }

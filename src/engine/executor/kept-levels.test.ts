@@ -1,128 +1,80 @@
 import { describe, expect, it } from 'vitest';
+import { gateUpGroup } from '../../../test/support/gate-up-group.ts';
 import { decodePacked, encodePacked, type PackedAdapter } from '../../adapters/packed.ts';
 import type { Digest } from '../../core/index.ts';
-import type { LoraInputGroup } from '../../models/index.ts';
 import { keepLevels, keptLevelBytes, type LaneLevels, restoreLevels } from './kept-levels.ts';
 import { layoutLanes } from './rank-layout.ts';
 
 const IN = 4;
-const GATE_UP: LoraInputGroup = {
-  id: 'layers.0.gate_up',
-  kind: 'linear',
-  inFeatures: IN,
-  parts: [
-    { site: 'layers.0.gate', outFeatures: 2 },
-    { site: 'layers.0.up', outFeatures: 2 },
-  ],
-  inputs: { a: 'a', scales: 'scales', ranks: 'ranks', b: ['b0', 'b1'] },
-};
+const GATE_UP = gateUpGroup(IN, { a: 'a', scales: 'scales', ranks: 'ranks', b: ['b0', 'b1'] });
 
-function adapter(ranks: Readonly<Record<string, number>>): PackedAdapter {
-  const sites = Object.entries(ranks).map(([site, rank]) => ({
-    site,
-    rank,
-    a: new Float32Array(IN * rank),
-    b: new Float32Array(rank * 2),
-  }));
-  return decodePacked(encodePacked('0'.repeat(64) as Digest, sites));
+interface Ranks {
+  readonly gate: number;
+  readonly up: number;
 }
 
-/** A lane laid out for these ranks; levels and scales hold what is asked for by row and column. */
-function lane(
-  ranks: Readonly<Record<string, number>>,
-  level: (row: number, column: number) => number,
-  scale: (column: number) => number,
-): LaneLevels {
-  const [layout] = layoutLanes([GATE_UP], new Map(Object.entries(ranks)), 1, new Set([GATE_UP.id])).groups;
+function adapter({ gate, up }: Ranks): PackedAdapter {
+  const sites = Object.entries({ 'layers.0.gate': gate, 'layers.0.up': up }).filter(([, rank]) => rank > 0);
+  const contents = sites.map(([site, rank]) => ({ site, rank, a: new Float32Array(IN * rank), b: new Float32Array(rank * 2) }));
+  return decodePacked(encodePacked('0'.repeat(64) as Digest, contents));
+}
+
+/** A lane laid out for these ranks: its levels are 10 * row + column and its scales column + 1, or leftovers. */
+function lane({ gate, up }: Ranks, holds: 'numbers' | 'leftovers'): LaneLevels {
+  const ranks = new Map(Object.entries({ 'layers.0.gate': gate, 'layers.0.up': up }));
+  const [layout] = layoutLanes([GATE_UP], ranks, 1, new Set([GATE_UP.id])).groups;
   if (!layout) throw new Error('nothing is laid out');
   const { rankSum } = layout;
+  const level = (index: number): number => 10 * Math.floor(index / rankSum) + (index % rankSum);
   return {
     layout,
     a: new Float32Array(IN * rankSum),
-    levels: Int8Array.from({ length: IN * rankSum }, (_, index) => level(Math.floor(index / rankSum), index % rankSum)),
-    scales: Float32Array.from({ length: rankSum }, (_, column) => scale(column)),
+    levels: Int8Array.from({ length: IN * rankSum }, (_, index) => (holds === 'numbers' ? level(index) : -1)),
+    scales: Float32Array.from({ length: rankSum }, (_, column) => (holds === 'numbers' ? column + 1 : 99)),
   };
 }
 
-const OWN = { 'layers.0.gate': 4, 'layers.0.up': 8 };
-const RANKS = { 'layers.0.gate': 3, 'layers.0.up': 8 };
+const RANKS = { gate: 3, up: 8 };
+/** As they are padded. */
+const OWN = { gate: 4, up: 8 };
+
+function broughtBack(from: Ranks, to: Ranks, one = adapter(RANKS)): LaneLevels {
+  const target = lane(to, 'leftovers');
+  restoreLevels(keepLevels(one, [lane(from, 'numbers')]), one, [target]);
+  return target;
+}
 
 describe('kept levels', () => {
   it.each([
     ['as wide', OWN],
-    ['wider', { 'layers.0.gate': 16, 'layers.0.up': 8 }],
+    ['wider', { gate: 16, up: 8 }],
   ])('come back into the columns of their parts in a lane that is %s', (_, laneRanks) => {
-    const one = adapter(RANKS);
-    const made = lane(
-      OWN,
-      (row, column) => 10 * row + column,
-      (column) => column + 1,
-    );
-    const target = lane(
-      laneRanks,
-      () => -1,
-      () => 99,
-    );
-    restoreLevels(keepLevels(one, [made]), one, [target]);
-    const up = laneRanks['layers.0.gate'];
+    const { levels, scales, layout } = broughtBack(OWN, laneRanks);
+    const up = laneRanks.gate;
     const columns = [0, 1, 2, 3, up, up + 1, up + 7];
     const own = [0, 1, 2, 3, 4, 5, 11];
-    expect(columns.map((column) => target.scales[column])).toEqual(own.map((column) => column + 1));
-    const { rankSum } = target.layout;
+    expect(columns.map((column) => scales[column])).toEqual(own.map((column) => column + 1));
     for (let row = 0; row < IN; row++)
-      expect(columns.map((column) => target.levels[row * rankSum + column])).toEqual(own.map((column) => 10 * row + column));
-    expect([...target.scales.subarray(4, up)]).toEqual(Array.from({ length: up - 4 }, () => 0));
+      expect(columns.map((column) => levels[row * layout.rankSum + column])).toEqual(own.map((column) => 10 * row + column));
+    expect([...scales.subarray(4, up)]).toEqual(Array.from({ length: up - 4 }, () => 0));
   });
 
   it('come back narrower than the lane in which they were made', () => {
-    const one = adapter(RANKS);
-    const made = lane(
-      { 'layers.0.gate': 8, 'layers.0.up': 8 },
-      (row, column) => 10 * row + column,
-      (column) => column + 1,
-    );
-    const target = lane(
-      OWN,
-      () => -1,
-      () => 99,
-    );
-    restoreLevels(keepLevels(one, [made]), one, [target]);
-    expect([...target.scales]).toEqual([1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15, 16]);
-    expect([...target.levels.subarray(12, 24)]).toEqual([10, 11, 12, 13, 18, 19, 20, 21, 22, 23, 24, 25]);
+    const { levels, scales } = broughtBack({ gate: 8, up: 8 }, OWN);
+    expect([...scales]).toEqual([1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15, 16]);
+    expect([...levels.subarray(12, 24)]).toEqual([10, 11, 12, 13, 18, 19, 20, 21, 22, 23, 24, 25]);
   });
 
   it('take the bytes that are said', () => {
     const one = adapter(RANKS);
-    const kept = keepLevels(one, [
-      lane(
-        OWN,
-        () => 1,
-        () => 1,
-      ),
-    ]);
+    const kept = keepLevels(one, [lane(OWN, 'numbers')]);
     const bytes = [...kept.values()].reduce((sum, { levels, scales }) => sum + levels.byteLength + scales.byteLength, 0);
     expect(keptLevelBytes(one)).toBe(bytes);
     expect(bytes).toBe((IN + 4) * 12);
   });
 
   it('leave a part that the adapter does not change without scales', () => {
-    const one = adapter({ 'layers.0.up': 8 });
-    const target = lane(
-      OWN,
-      () => -1,
-      () => 99,
-    );
-    restoreLevels(
-      keepLevels(one, [
-        lane(
-          { 'layers.0.up': 8 },
-          () => 1,
-          () => 2,
-        ),
-      ]),
-      one,
-      [target],
-    );
-    expect([...target.scales]).toEqual([0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2]);
+    const { scales } = broughtBack({ gate: 0, up: 8 }, OWN, adapter({ gate: 0, up: 8 }));
+    expect([...scales]).toEqual([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
   });
 });

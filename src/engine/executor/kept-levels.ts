@@ -1,6 +1,7 @@
 // Levels of an adapter outside of lanes, so that they are made once: to make them takes as long as a decode call of several rows, to copy them a
 // tenth of that.
 import type { PackedAdapter } from '../../adapters/packed.ts';
+import { type Columns, copyColumns } from './columns.ts';
 import { type GroupLayout, paddedRank, requiredRanks, type SiteRanks } from './rank-layout.ts';
 
 /** Memory of one group in one lane, R wide. */
@@ -67,24 +68,8 @@ function columnsOf({ group, partColumns }: GroupLayout, ranks: SiteRanks): reado
   });
 }
 
-interface Columns {
-  readonly values: Int32Array;
-  /** Of a row, and the first one meant, in units. */
-  readonly width: number;
-  readonly first: number;
-}
-
-function matrix(values: Int32Array, rank: number, column: number): Columns {
+function matrix(values: Int32Array, rank: number, column: number): Columns<Int32Array> {
   return { values, width: rank / UNIT, first: column / UNIT };
-}
-
-function copyColumns(source: Columns, target: Columns, width: number): void {
-  if (source.width === width && target.width === width) {
-    target.values.set(source.values);
-    return;
-  }
-  for (let from = source.first, to = target.first; from < source.values.length; from += source.width, to += target.width)
-    for (let index = 0; index < width; index++) target.values[to + index] = source.values[from + index] ?? 0;
 }
 
 function units({ buffer, byteOffset, byteLength }: Int8Array): Int32Array {

@@ -1,10 +1,10 @@
 // Projections multiply in integers: W int8 with a scale for each output channel, x uint8 with a scale for each row of activations. Never a
 // scale over several rows, which belong to different tenants.
-import { ints, int } from '../ir/attributes.ts';
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
 import { type BlockSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
 import { input, projectionWeight, replaceNode, splitIntoParts } from '../ir/rewrite.ts';
+import { emitLargest } from '../ops/emit-largest.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
 import type { SideLevels } from './lora-group.ts';
@@ -155,17 +155,9 @@ function emitRotation(emitter: Emitter, x: Value, size: BlockSize | null): Value
   return reshaped(turned, [...kept, width], 'rotated');
 }
 
-/** max |x| of each row: reading x twice costs a third of writing |x|, for long calls. */
+/** max |x| of each row. Counted from the front: over no tokens at all, ONNX Runtime keeps the width of an axis that is counted from the end. */
 function largestOf(emitter: Emitter, x: Value): Value {
-  // Counted from the front: over no tokens at all, ONNX Runtime keeps the width of an axis that is counted from the end.
-  const overRow = { axes: ints([x.shape.length - 1]), keepdims: int(1) };
-  const lowest = emitter.emit('ReduceMin', [x], overRow, { name: 'lowest' });
-  return emitter.emit(
-    'Max',
-    [emitter.emit('ReduceMax', [x], overRow, { name: 'highest' }), emitter.emit('Neg', [lowest])],
-    {},
-    { name: 'largest' },
-  );
+  return emitLargest(emitter, x, [x.shape.length - 1]);
 }
 
 function zeroLevel(graph: Graph): Value {

@@ -1,10 +1,10 @@
 // Side paths over levels: where a projection multiplies in integers, its side path reads the same levels of x, and A in int8 with a scale for each
 // column. A quarter of the bytes, and x is not read again. Here is what a pass needs for it, and the graph that makes such an A.
-import { int, ints } from '../ir/attributes.ts';
 import { Graph, type Node, type ProjectionSite, type Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
 import { type BlockSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
 import { input, replaceNode, soleUser } from '../ir/rewrite.ts';
+import { emitLargest } from '../ops/emit-largest.ts';
 import { type Emitter, emitterAfter, emitterAtEnd, scopeOf } from '../ops/emitter.ts';
 import { dim, fixedDim } from '../ops/shapes.ts';
 import { loraGroupId, loraInput, type SideLevels } from './lora-group.ts';
@@ -68,15 +68,8 @@ function emitLevels(emitter: Emitter, group: SideLevels, largestLevel: number): 
   const a = graph.addInput(group.id, 'float32', ['lanes', blocks, block, `${group.id}.rank`]);
   const smooth = group.smoothing ? emitter.emit('Mul', [a, graph.initializer(group.smoothing, [blocks, block, 1])]) : a;
   const turned = group.rotation ? emitter.emit('MatMul', [known(hadamard(block), [block, block]), smooth], {}, { name: 'turned' }) : smooth;
-  const overColumn = { axes: ints([1, 2]), keepdims: int(1) };
-  const highest = emitter.emit('ReduceMax', [turned], overColumn, { name: 'highest' });
-  const lowest = emitter.emit('ReduceMin', [turned], overColumn, { name: 'lowest' });
-  const largest = emitter.emit(
-    'Max',
-    [emitter.emit('Max', [highest, emitter.emit('Neg', [lowest])]), known(Float32Array.of(TINY))],
-    {},
-    { name: 'largest' },
-  );
+  const ofColumn = emitLargest(emitter, turned, [1, 2]);
+  const largest = emitter.emit('Max', [ofColumn, known(Float32Array.of(TINY))], {}, { name: 'divisor' });
   const ofLargest = emitter.emit('Div', [turned, largest], {}, { name: 'of_largest' });
   const step = known(Float32Array.of(1 / largestLevel));
   const levels = emitter.emit('QuantizeLinear', [ofLargest, step, known(Int8Array.of(0))]);
