@@ -51,7 +51,12 @@ export interface ModelExecutor {
   /** From now on the row is computed by the merged adapter's session, or with null by the base's beside its adapter. Keeps its positions. */
   moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void;
   removeRow(row: RowId): void;
-  /** Bytes that it keeps for an adapter once a row had it, beside the packed ones, as long as these are in memory. */
+  /**
+   * Makes on another thread, while calls go on, what rows with this adapter need beside its packed bytes, and keeps it as long as these are in
+   * memory. `addRow` makes it itself where that was left out.
+   */
+  prepareAdapter(adapter: PackedAdapter): Promise<void>;
+  /** Bytes that it keeps for an adapter, beside the packed ones. */
   keptBytes(adapter: PackedAdapter): number;
   /**
    * Copies the keys and values of `BLOCK_POSITIONS` positions out of a row. The slot keeps them, whatever becomes of the row, until another

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fakeAdapter, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
 import { ManualClock } from '../../test/support/engine-harness.ts';
+import type { PackedAdapter } from '../adapters/packed.ts';
 import { AdapterResidency } from './residency.ts';
 
 const [FIRST, SECOND, THIRD] = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;
@@ -9,7 +10,7 @@ const ONE = FIRST.adapter.bytes.byteLength;
 function setUp(budgetBytes: number, keptBytes = 0) {
   const clock = new ManualClock();
   const source = new HeldAdapterSource([FIRST, SECOND, THIRD]);
-  const residency = new AdapterResidency(source, clock, budgetBytes, () => keptBytes);
+  const residency = new AdapterResidency(source, clock, budgetBytes, { prepare: () => Promise.resolve(), bytes: () => keptBytes });
   const load = async ({ digest }: typeof FIRST) => {
     const loading = residency.load(digest);
     if (source.pending.includes(digest)) source.succeed(digest);
@@ -100,6 +101,27 @@ describe('adapter residency', () => {
     );
     await expect(residency.load(FIRST.digest)).rejects.toThrow('at once');
     await expect(residency.load(FIRST.digest)).rejects.toThrow('at once');
+  });
+
+  it('has an adapter loaded when what belongs to it is made, or not at all', async () => {
+    const source = new HeldAdapterSource([FIRST]);
+    const made: PackedAdapter[] = [];
+    const prepare = async (adapter: PackedAdapter): Promise<void> => {
+      await Promise.resolve();
+      made.push(adapter);
+      if (made.length > 1) throw new Error('not this time');
+    };
+    const residency = new AdapterResidency(source, new ManualClock(), 0, { prepare, bytes: () => 0 });
+    const load = async () => {
+      const loading = residency.load(FIRST.digest);
+      source.succeed(FIRST.digest);
+      return await loading;
+    };
+    const lease = await load();
+    expect(made).toEqual([FIRST.adapter]);
+    lease.release();
+    await expect(load()).rejects.toThrow('not this time');
+    expect(residency.list()).toEqual([]);
   });
 
   it('keeps nothing idle without a budget, and measures how long a load took', async () => {

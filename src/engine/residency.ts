@@ -33,6 +33,15 @@ interface Entry {
   pinned: boolean;
 }
 
+/** What is kept elsewhere for an adapter as long as it is in memory here. */
+export interface AdapterCompanion {
+  /** Makes it; the adapter counts as loaded when that is done. */
+  prepare(adapter: PackedAdapter): Promise<void>;
+  bytes(adapter: PackedAdapter): number;
+}
+
+const NO_COMPANION: AdapterCompanion = { prepare: () => Promise.resolve(), bytes: () => 0 };
+
 interface Loading {
   readonly done: Promise<Entry>;
   /** Callers that will take a lease the moment it is done: the entry must not pass through the LRU before that. */
@@ -50,7 +59,7 @@ export class AdapterResidency {
   readonly #source: PackedAdapterSource;
   readonly #clock: Clock;
   readonly #budgetBytes: number;
-  readonly #keptBytes: (adapter: PackedAdapter) => number;
+  readonly #companion: AdapterCompanion;
   /** Entries that are leased or pinned. */
   readonly #held = new Map<Digest, Entry>();
   readonly #loading = new Map<Digest, Loading>();
@@ -61,9 +70,8 @@ export class AdapterResidency {
   #hits = 0;
   #misses = 0;
 
-  /** `keptBytes` of an adapter are kept elsewhere as long as it is here. */
-  constructor(source: PackedAdapterSource, clock: Clock, budgetBytes: number, keptBytes: (adapter: PackedAdapter) => number = () => 0) {
-    this.#keptBytes = keptBytes;
+  constructor(source: PackedAdapterSource, clock: Clock, budgetBytes: number, companion: AdapterCompanion = NO_COMPANION) {
+    this.#companion = companion;
     this.#source = source;
     this.#clock = clock;
     this.#budgetBytes = budgetBytes;
@@ -170,11 +178,12 @@ export class AdapterResidency {
   async #read(digest: Digest, callers: () => number): Promise<Entry> {
     const startedMs = this.#clock.monotonic();
     const adapter = await this.#source.load(digest);
+    await this.#companion.prepare(adapter);
     const loadMs = this.#clock.monotonic() - startedMs;
     const entry: Entry = {
       digest,
       adapter,
-      bytes: adapter.bytes.byteLength + this.#keptBytes(adapter),
+      bytes: adapter.bytes.byteLength + this.#companion.bytes(adapter),
       loadMs,
       leases: 0,
       hits: 0,

@@ -119,7 +119,10 @@ export function createState(dependencies: EngineDependencies, limits: EngineLimi
     executor,
     ledger: new KvLedger(kvPositions),
     prefixCache: new PrefixCache(Math.floor(limits.prefixCacheBytes / (executor.shape.kvBytesPerPosition * BLOCK_POSITIONS))),
-    residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes, (adapter) => executor.keptBytes(adapter)),
+    residency: new AdapterResidency(adapters, clock, limits.adapterHostBytes, {
+      prepare: (adapter) => executor.prepareAdapter(adapter),
+      bytes: (adapter) => executor.keptBytes(adapter),
+    }),
     weigh,
     sampler: new Sampler(executor.shape.vocabularySize, weigh),
     sequences: new Map(),

@@ -1,10 +1,10 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
 import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { compileDecoder, type CompiledDecoder, type RowWise } from '../architectures/index.ts';
+import { compileDecoder, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
-import { type Graph, sideBlockSize, sideLevelsGraph, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
+import { type Graph, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
 import {
   type CompiledGraph,
@@ -24,11 +24,12 @@ import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
 import { chosenRowWise, type RowKernels, rowKernels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
+import { sideLevelsOf } from './side-levels-graph.ts';
 import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 13;
+export const COMPILER_VERSION = 14;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -45,7 +46,7 @@ interface ManifestGraph extends ManifestFile {
 }
 
 interface ManifestSideLevels extends ManifestFile {
-  readonly groups: SideLevelsGraph['groups'];
+  readonly sites: SideLevelsGraph['sites'];
 }
 
 interface Manifest {
@@ -192,19 +193,9 @@ async function writeCompiled(
     graphs: graphs as Manifest['graphs'],
     sideLevels: sideLevels && {
       ...(await writeGraph(sideLevels.graph, join(folder, SIDE_LEVELS_FILE), weights.place)),
-      groups: sideLevels.groups,
+      sites: sideLevels.sites,
     },
   });
-}
-
-/** The graph that makes levels of A, for all groups that take them in some profile: `full` has them all. */
-function sideLevelsOf(
-  decoders: readonly (Pick<CompiledDecoder, 'sideLevels'> & { readonly profile: GraphProfile })[],
-  { levels }: RowWise,
-): { readonly graph: Graph; readonly groups: SideLevelsGraph['groups'] } {
-  const { sideLevels = [] } = decoders.find(({ profile }) => profile === 'full') ?? {};
-  const groups = sideLevels.map((group) => ({ id: group.id, inFeatures: group.inFeatures, blockSize: sideBlockSize(group) }));
-  return { graph: sideLevelsGraph(sideLevels, levels), groups };
 }
 
 /** Of the weights that are not multiplied row by row. */

@@ -47,11 +47,11 @@ export interface CompiledGraph {
 }
 
 /**
- * Makes int8 A from the float32 A of adapters. For each group: input `<id>` float32 [lanes, inFeatures / blockSize, blockSize, R], outputs `<id>.levels`
- * int8 of the same shape, `<id>.scales` float32 [lanes, 1, 1, R].
+ * Makes int8 A from the float32 A of an adapter. For each site: input `<site>` float32 [1, inFeatures / blockSize, blockSize, rank], outputs `<site>.levels`
+ * int8 of the same shape, `<site>.scales` float32 [1, 1, 1, rank]. The rank may be 0.
  */
 export interface SideLevelsGraph extends Pick<CompiledGraph, 'path' | 'weightNames'> {
-  readonly groups: readonly { readonly id: string; readonly inFeatures: number; readonly blockSize: number }[];
+  readonly sites: readonly { readonly site: string; readonly group: string; readonly inFeatures: number; readonly blockSize: number }[];
 }
 
 export interface CompiledModel {

@@ -1,6 +1,7 @@
 // One ONNX Runtime environment of a process: its library, what all its sessions share (one thread pool, packed weights), and CPU memory info.
 import { NativeHandle } from './handles.ts';
 import { loadLibrary, type OrtLibrary } from './library.ts';
+import { NativeThread } from './native-thread.ts';
 
 const LOG_ERROR = 3;
 const ARENA_ALLOCATOR = 1;
@@ -26,6 +27,8 @@ export interface OrtEnvironment extends Disposable {
   readonly runOptions: NativeHandle;
   /** Packed copies of weights, found by what they hold: the same weight in two forms of a base is packed once. */
   readonly packedWeights: NativeHandle;
+  /** For runs beside this thread. */
+  readonly apart: NativeThread;
   dispose(): void;
 }
 
@@ -53,11 +56,13 @@ export function createEnvironment(options: EnvironmentOptions): OrtEnvironment {
     library.create('CreatePrepackedWeightsContainer'),
     release('ReleasePrepackedWeightsContainer'),
   );
+  const apart = new NativeThread(library.path);
   const dispose = (): void => {
+    apart.dispose();
     packedWeights.dispose();
     runOptions.dispose();
     memoryInfo.dispose();
     handle.dispose();
   };
-  return { library, handle, memoryInfo, runOptions, packedWeights, dispose, [Symbol.dispose]: dispose };
+  return { library, handle, memoryInfo, runOptions, packedWeights, apart, dispose, [Symbol.dispose]: dispose };
 }

@@ -11,9 +11,17 @@ const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const PAGE_BYTES = 4096;
 
+/** What is left to unmap when a buffer is gone. */
+interface Held {
+  readonly address: unknown;
+  readonly bytes: number;
+}
+
 interface PageCalls {
   map(bytes: number, protection: number, flags: number, file: number): ArrayBuffer;
   unmap(view: ArrayBuffer): void;
+  held(view: ArrayBuffer): Held;
+  release(held: Held): void;
   advise(view: Uint8Array, advice: number): void;
 }
 
@@ -33,9 +41,13 @@ function linuxPages(): PageCalls {
       return koffi.view(address, bytes);
     },
     unmap: (view) => void munmap(view, view.byteLength),
+    held: (view) => ({ address: koffi.address(view), bytes: view.byteLength }),
+    release: ({ address, bytes }) => void munmap(address, bytes),
     advise: (view, advice) => void madvise(view, view.byteLength, advice),
   };
 }
+
+const collected = new FinalizationRegistry<Held>((held) => pages?.release(held));
 
 /** A block of memory with one owner. Typed arrays over `buffer` must not be used after dispose. */
 export class HostMemory implements Disposable {
@@ -71,6 +83,14 @@ export class HostMemory implements Disposable {
   get buffer(): ArrayBuffer {
     if (!this.#buffer) throw new Error('host memory: used after dispose');
     return this.#buffer;
+  }
+
+  /** The buffer, whose memory is from now on given back when nothing refers to the buffer any more. This object is then of no more use. */
+  intoCollected(): ArrayBuffer {
+    const { buffer } = this;
+    this.#buffer = null;
+    if (pages && this.#mapped) collected.register(buffer, pages.held(buffer));
+    return buffer;
   }
 
   /** Asks for huge pages: fewer TLB misses where a step streams through the whole block. */

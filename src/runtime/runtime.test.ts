@@ -1,6 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { onnx } from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -98,6 +100,19 @@ describe('sessions over shared weights', () => {
     expect(liveHandleCount()).toBe(before);
   });
 
+  it('run beside this thread as they run on it, or say why they cannot', async () => {
+    using session = createSession(environment, graphPath);
+    using binding = session.createBinding();
+    const result = new Float32Array(new ArrayBuffer(16));
+    using x = createTensor(environment, 'float32', [1, 4], Float32Array.of(5, 5, 5, 5));
+    using y = createTensor(environment, 'float32', [1, 4], result);
+    binding.output('y', y);
+    await expect(binding.runApart()).rejects.toThrow(/RunWithBinding.*x/s);
+    binding.input('x', x);
+    await Promise.all([binding.runApart(), binding.runApart()]);
+    expect([...result]).toEqual([5, 10, 15, 20]);
+  });
+
   it('keep nothing alive over thousands of rebinds', () => {
     using session = createSession(environment, graphPath);
     using binding = session.createBinding();
@@ -152,6 +167,27 @@ describe('mistakes', () => {
 });
 
 describe('HostMemory', () => {
+  it.runIf(process.platform === 'linux')('gives a mapped file back when nothing refers to its buffer any more', async () => {
+    const path = join(folder, 'mapped.bin');
+    writeFileSync(path, Buffer.alloc(8192, 3));
+    const isMapped = (): boolean => readFileSync('/proc/self/maps', 'utf8').includes(path);
+    const views = [new Uint8Array(HostMemory.ofFile(path).intoCollected())];
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const turns = async (done: () => boolean): Promise<void> => {
+      for (let turn = 0; turn < 50 && !done(); turn++) {
+        collect();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    };
+    await turns(() => !isMapped());
+    expect(isMapped()).toBe(true);
+    expect(views[0]?.at(-1)).toBe(3);
+    views.length = 0;
+    await turns(() => !isMapped());
+    expect(isMapped()).toBe(false);
+  });
+
   it('reads as zeros after its pages are given back', () => {
     using memory = HostMemory.allocate(1 << 16);
     const bytes = new Uint8Array(memory.buffer).fill(7);

@@ -2,7 +2,7 @@
 import type { OrtEnvironment } from './environment.ts';
 import { NativeHandle } from './handles.ts';
 import { createNativeSession, type NativeSessionRequest } from './native-session.ts';
-import { createOnThread } from './session-thread.ts';
+import { NativeThread } from './native-thread.ts';
 import type { Tensor } from './tensor.ts';
 import type { SharedWeights } from './weights.ts';
 
@@ -20,6 +20,8 @@ export interface Binding extends Disposable {
   input(name: string, tensor: Tensor): void;
   output(name: string, tensor: Tensor): void;
   run(): void;
+  /** `run` on the environment's other thread, which gives way to this one. Until it has ended the binding and what is bound must stay. */
+  runApart(): Promise<void>;
   dispose(): void;
 }
 
@@ -38,8 +40,8 @@ export function createSession(environment: OrtEnvironment, path: string, options
  * @throws Error with ONNX Runtime's message when the graph is not valid.
  */
 export async function createSessionApart(environment: OrtEnvironment, path: string, options: SessionOptions = {}): Promise<Session> {
-  const task = { libraryPath: environment.library.path, request: requestOf(environment, path, options) };
-  return sessionOf(environment, await createOnThread(task));
+  using thread = new NativeThread(environment.library.path);
+  return sessionOf(environment, await thread.do({ kind: 'create session', request: requestOf(environment, path, options) }));
 }
 
 /** Of a small graph without external data, as bytes of an ONNX model. @throws Error with ONNX Runtime's message when it is not valid. */
@@ -84,6 +86,9 @@ function createBinding(environment: OrtEnvironment, session: NativeHandle): Bind
     input: (name, tensor) => library.check('BindInput', handle.pointer, name, tensor.handle.pointer),
     output: (name, tensor) => library.check('BindOutput', handle.pointer, name, tensor.handle.pointer),
     run: () => library.check('RunWithBinding', session.pointer, runOptions.pointer, handle.pointer),
+    async runApart() {
+      await environment.apart.do({ kind: 'run', session: session.pointer, options: runOptions.pointer, binding: handle.pointer });
+    },
     dispose: () => handle.dispose(),
     [Symbol.dispose]: () => handle.dispose(),
   };

@@ -16,6 +16,9 @@ export interface Tensor extends Disposable {
   dispose(): void;
 }
 
+/** Dimensions are read when the tensor is made and not kept. No tensor of ours has more. */
+const DIMS = new BigInt64Array(new ArrayBuffer(8 * 8));
+
 /** Data pointers of empty tensors must still point somewhere. */
 const EMPTY = new Uint8Array(new ArrayBuffer(64));
 
@@ -30,16 +33,15 @@ export function createTensor(environment: OrtEnvironment, type: ElementType, sha
   if (bytes !== data.byteLength)
     throw new Error(`tensor ${type} [${shape.join(', ')}] needs ${bytes} bytes, its data has ${data.byteLength}`);
   // Touching `.buffer` moves a small array off V8's heap before its address is taken.
-  const memory = bytes === 0 ? EMPTY : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const dims = new BigInt64Array(new ArrayBuffer(Math.max(1, shape.length) * 8));
-  shape.forEach((size, axis) => (dims[axis] = BigInt(size)));
+  const memory = bytes === 0 || data.buffer.byteLength === 0 ? EMPTY : data;
+  shape.forEach((size, axis) => (DIMS[axis] = BigInt(size)));
   const { library } = environment;
   const pointer = library.create(
     'CreateTensorWithDataAsOrtValue',
     environment.memoryInfo.pointer,
     memory,
     bytes,
-    dims,
+    DIMS,
     shape.length,
     ELEMENT_TYPES[type],
   );
@@ -52,4 +54,4 @@ export function createTensor(environment: OrtEnvironment, type: ElementType, sha
 }
 
 /** Bound memory must stay referenced from JavaScript for as long as the native value lives. */
-const keep = new Map<NativeHandle, Uint8Array>();
+const keep = new Map<NativeHandle, TensorData>();

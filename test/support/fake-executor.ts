@@ -80,6 +80,10 @@ export class FakeExecutor implements ModelExecutor {
     this.onWork('addRow', 0, merged !== null);
   }
 
+  prepareAdapter(): Promise<void> {
+    return Promise.resolve();
+  }
+
   moveRow(row: RowId, adapter: PackedAdapter | null, merged: Digest | null, usedPositions: number): void {
     this.#fault('moveRow', [row]);
     const fake = this.#row(row);

@@ -2,7 +2,7 @@
 import { type PackedAdapter, packedArray, type PackedSite } from '../../adapters/packed.ts';
 import type { GraphProfile, LoraInputGroup } from '../../models/index.ts';
 import { HostMemory } from '../../runtime/index.ts';
-import { copyColumns } from './columns.ts';
+import { copyFloatColumns } from './columns.ts';
 import type { LaneLevels } from './kept-levels.ts';
 import {
   covers,
@@ -224,9 +224,9 @@ export class AdapterLanes implements Disposable {
 
   #fillLevels(layout: LaneLayout, lane: number, adapter: PackedAdapter | null): void {
     const filled = layout.groups.flatMap((group): readonly LaneLevels[] => {
-      if (!group.a || !group.levels) return [];
+      if (!group.levels) return [];
       const { a, scales } = group.levels;
-      return [{ layout: group, a: this.lanes(group.a, lane, 1), levels: this.levels(a, lane, 1), scales: this.lanes(scales, lane, 1) }];
+      return [{ layout: group, levels: this.levels(a, lane, 1), scales: this.lanes(scales, lane, 1) }];
     });
     if (adapter) this.#levels?.fill(adapter, filled);
     else for (const { scales } of filled) scales.fill(0);
@@ -247,7 +247,7 @@ export class AdapterLanes implements Disposable {
     present.forEach((site, index) => {
       if (!site) return;
       const source = { values: packedArray(adapter, site.a), width: site.rank, first: 0 };
-      copyColumns(source, { values: target, width: group.rankSum, first: group.partColumns[index] ?? 0 }, site.rank);
+      copyFloatColumns(source, { values: target, width: group.rankSum, first: group.partColumns[index] ?? 0 }, site.rank);
     });
   }
 }

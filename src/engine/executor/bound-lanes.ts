@@ -57,14 +57,6 @@ export class BoundLanes implements Disposable {
     return this.#options.graph.loraGroups.length > 0;
   }
 
-  get start(): number {
-    return this.#options.start;
-  }
-
-  get count(): number {
-    return this.#options.count;
-  }
-
   /** Runs one call; `logits` [lanes, positions, vocabulary] receives the result. */
   run(inputs: TokenInputs, logits: Float32Array): void {
     const { count, graph, vocabularySize } = this.#options;

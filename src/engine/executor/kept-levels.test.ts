@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { gateUpGroup } from '../../../test/support/gate-up-group.ts';
 import { decodePacked, encodePacked, type PackedAdapter } from '../../adapters/packed.ts';
 import type { Digest } from '../../core/index.ts';
-import { keepLevels, keptLevelBytes, type LaneLevels, restoreLevels } from './kept-levels.ts';
+import { type KeptLevels, keptLevelBytes, type LaneLevels, restoreLevels } from './kept-levels.ts';
 import { layoutLanes } from './rank-layout.ts';
 
 const IN = 4;
@@ -13,68 +13,78 @@ interface Ranks {
   readonly up: number;
 }
 
-function adapter({ gate, up }: Ranks): PackedAdapter {
-  const sites = Object.entries({ 'layers.0.gate': gate, 'layers.0.up': up }).filter(([, rank]) => rank > 0);
-  const contents = sites.map(([site, rank]) => ({ site, rank, a: new Float32Array(IN * rank), b: new Float32Array(rank * 2) }));
+function bySite({ gate, up }: Ranks): ReadonlyMap<string, number> {
+  return new Map(Object.entries({ 'layers.0.gate': gate, 'layers.0.up': up }).filter(([, rank]) => rank > 0));
+}
+
+function adapter(ranks: Ranks): PackedAdapter {
+  const contents = [...bySite(ranks)].map(([site, rank]) => ({
+    site,
+    rank,
+    a: new Float32Array(IN * rank),
+    b: new Float32Array(rank * 2),
+  }));
   return decodePacked(encodePacked('0'.repeat(64) as Digest, contents));
 }
 
-/** A lane laid out for these ranks: its levels are 10 * row + column and its scales column + 1, or leftovers. */
-function lane({ gate, up }: Ranks, holds: 'numbers' | 'leftovers'): LaneLevels {
+/** Levels are 10 * row + column and scales column + 1, of up 50 and 20 more. */
+function kept(ranks: Ranks): KeptLevels {
+  return new Map(
+    [...bySite(ranks)].map(([site, rank]) => {
+      const isUp = site.endsWith('up');
+      const level = (index: number): number => 10 * Math.floor(index / rank) + (index % rank) + (isUp ? 50 : 0);
+      return [
+        site,
+        {
+          levels: Int8Array.from({ length: IN * rank }, (_, index) => level(index)),
+          scales: Float32Array.from({ length: rank }, (_, column) => column + 1 + (isUp ? 20 : 0)),
+        },
+      ];
+    }),
+  );
+}
+
+/** A lane that is laid out for these ranks and holds leftovers of another adapter. */
+function lane({ gate, up }: Ranks): LaneLevels {
   const ranks = new Map(Object.entries({ 'layers.0.gate': gate, 'layers.0.up': up }));
   const [layout] = layoutLanes([GATE_UP], ranks, 1, new Set([GATE_UP.id])).groups;
   if (!layout) throw new Error('nothing is laid out');
-  const { rankSum } = layout;
-  const level = (index: number): number => 10 * Math.floor(index / rankSum) + (index % rankSum);
-  return {
-    layout,
-    a: new Float32Array(IN * rankSum),
-    levels: Int8Array.from({ length: IN * rankSum }, (_, index) => (holds === 'numbers' ? level(index) : -1)),
-    scales: Float32Array.from({ length: rankSum }, (_, column) => (holds === 'numbers' ? column + 1 : 99)),
-  };
+  return { layout, levels: new Int8Array(IN * layout.rankSum).fill(-1), scales: new Float32Array(layout.rankSum).fill(99) };
 }
 
-const RANKS = { gate: 3, up: 8 };
-/** As they are padded. */
-const OWN = { gate: 4, up: 8 };
-
-function broughtBack(from: Ranks, to: Ranks, one = adapter(RANKS)): LaneLevels {
-  const target = lane(to, 'leftovers');
-  restoreLevels(keepLevels(one, [lane(from, 'numbers')]), one, [target]);
+function restored(own: Ranks, inLane: Ranks): LaneLevels {
+  const target = lane(inLane);
+  restoreLevels(kept(own), [target]);
   return target;
 }
 
 describe('kept levels', () => {
   it.each([
-    ['as wide', OWN],
-    ['wider', { gate: 16, up: 8 }],
-  ])('come back into the columns of their parts in a lane that is %s', (_, laneRanks) => {
-    const { levels, scales, layout } = broughtBack(OWN, laneRanks);
-    const up = laneRanks.gate;
-    const columns = [0, 1, 2, 3, up, up + 1, up + 7];
-    const own = [0, 1, 2, 3, 4, 5, 11];
-    expect(columns.map((column) => scales[column])).toEqual(own.map((column) => column + 1));
-    for (let row = 0; row < IN; row++)
-      expect(columns.map((column) => levels[row * layout.rankSum + column])).toEqual(own.map((column) => 10 * row + column));
-    expect([...scales.subarray(4, up)]).toEqual(Array.from({ length: up - 4 }, () => 0));
-  });
-
-  it('come back narrower than the lane in which they were made', () => {
-    const { levels, scales } = broughtBack({ gate: 8, up: 8 }, OWN);
-    expect([...scales]).toEqual([1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15, 16]);
-    expect([...levels.subarray(12, 24)]).toEqual([10, 11, 12, 13, 18, 19, 20, 21, 22, 23, 24, 25]);
-  });
-
-  it('take the bytes that are said', () => {
-    const one = adapter(RANKS);
-    const kept = keepLevels(one, [lane(OWN, 'numbers')]);
-    const bytes = [...kept.values()].reduce((sum, { levels, scales }) => sum + levels.byteLength + scales.byteLength, 0);
-    expect(keptLevelBytes(one)).toBe(bytes);
-    expect(bytes).toBe((IN + 4) * 12);
+    ['as wide', { gate: 4, up: 8 }, { gate: 4, up: 8 }],
+    ['wider', { gate: 4, up: 8 }, { gate: 16, up: 8 }],
+    ['wider than ranks that are no multiple of four', { gate: 3, up: 6 }, { gate: 4, up: 8 }],
+  ])('come into the columns of their parts in a lane that is %s', (_, own, inLane) => {
+    const { levels, scales, layout } = restored(own, inLane);
+    const columns = (part: number, rank: number): readonly number[] => Array.from({ length: rank }, (_each, column) => part + column);
+    const upColumns = columns(inLane.gate, own.up);
+    expect(columns(0, own.gate).map((column) => scales[column])).toEqual(columns(1, own.gate));
+    expect(upColumns.map((column) => scales[column])).toEqual(columns(21, own.up));
+    for (let row = 0; row < IN; row++) {
+      const at = (column: number): number | undefined => levels[row * layout.rankSum + column];
+      expect(columns(0, own.gate).map(at)).toEqual(columns(10 * row, own.gate));
+      expect(upColumns.map(at)).toEqual(columns(10 * row + 50, own.up));
+    }
+    const others = [...scales.keys()].filter((column) => column >= own.gate && !upColumns.includes(column));
+    expect(others.map((column) => scales[column])).toEqual(others.map(() => 0));
   });
 
   it('leave a part that the adapter does not change without scales', () => {
-    const { scales } = broughtBack({ gate: 0, up: 8 }, OWN, adapter({ gate: 0, up: 8 }));
-    expect([...scales]).toEqual([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect([...restored({ gate: 0, up: 8 }, { gate: 4, up: 8 }).scales]).toEqual([0, 0, 0, 0, 21, 22, 23, 24, 25, 26, 27, 28]);
+  });
+
+  it('take the bytes that are said', () => {
+    const ranks = { gate: 3, up: 8 };
+    const bytes = [...kept(ranks).values()].reduce((sum, { levels, scales }) => sum + levels.byteLength + scales.byteLength, 0);
+    expect(keptLevelBytes(adapter(ranks))).toBe(bytes);
   });
 });

@@ -2,6 +2,7 @@
 import type { Digest } from '../../core/index.ts';
 import type { MergedForm } from '../../models/index.ts';
 import type { MergedForms } from './merged-forms.ts';
+import type { NativeWork } from './native-work.ts';
 import type { ChosenSession, SessionTable } from './session-table.ts';
 
 export class MergedSessions {
@@ -9,15 +10,13 @@ export class MergedSessions {
   readonly #table: SessionTable;
   readonly #prepared = new Map<Digest, MergedForm>();
   readonly #sessions = new Map<Digest, ChosenSession>();
-  /** Native code that runs on other threads; what it uses must stay until it has ended. */
-  #creations: Promise<unknown> = Promise.resolve();
-  #creationCount = 0;
-  #disposed = false;
+  readonly #work: NativeWork;
 
   /** Without forms nothing can be merged. */
-  constructor(forms: MergedForms | null, table: SessionTable) {
+  constructor(forms: MergedForms | null, table: SessionTable, work: NativeWork) {
     this.#forms = forms;
     this.#table = table;
+    this.#work = work;
   }
 
   async prepare(digest: Digest): Promise<void> {
@@ -30,15 +29,15 @@ export class MergedSessions {
     const form = this.#prepared.get(digest);
     if (form === undefined) throw new Error(`adapter ${digest} was not prepared`);
     if (this.#sessions.has(digest)) return form.bytes;
-    this.#creationCount += 1;
-    const creation = this.#table.createMerged(form).finally(() => (this.#creationCount -= 1));
-    this.#creations = Promise.allSettled([this.#creations, creation]);
-    const chosen = await creation;
-    if (this.#disposed) {
-      chosen.session.dispose();
-      throw new Error('the executor was closed');
-    }
-    this.#sessions.set(digest, chosen);
+    const work = this.#work;
+    await work.run(async () => {
+      const chosen = await this.#table.createMerged(form);
+      if (work.isClosed) {
+        chosen.session.dispose();
+        throw new Error('the executor was closed');
+      }
+      this.#sessions.set(digest, chosen);
+    });
     return form.bytes;
   }
 
@@ -55,11 +54,7 @@ export class MergedSessions {
     this.#prepared.delete(digest);
   }
 
-  /** Then calls `rest`, which gives back what sessions are made from: at once, or when the last thread that makes one has ended. */
-  dispose(rest: () => void): void {
-    this.#disposed = true;
+  dispose(): void {
     for (const digest of this.#sessions.keys()) this.drop(digest);
-    if (this.#creationCount === 0) rest();
-    else void this.#creations.then(rest);
   }
 }

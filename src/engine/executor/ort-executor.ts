@@ -9,6 +9,7 @@ import { keptLevelBytes } from './kept-levels.ts';
 import { LineWeights } from './line-weights.ts';
 import type { MergedForms } from './merged-forms.ts';
 import { MergedSessions } from './merged-sessions.ts';
+import { NativeWork } from './native-work.ts';
 import { RowGroup } from './row-group.ts';
 import { SessionTable } from './session-table.ts';
 
@@ -62,6 +63,7 @@ class OrtExecutor implements ModelExecutor {
   readonly #keyOf = new Map<RowId, GroupKey>();
   readonly #blocks = new KvBlocks();
   readonly #weights: LineWeights;
+  readonly #work = new NativeWork();
   readonly #logits: HostMemory;
   /** Lines of a decode call whose rows lie in other lanes than the call names them. */
   readonly #ordered: HostMemory;
@@ -80,7 +82,7 @@ class OrtExecutor implements ModelExecutor {
     this.#environment = createEnvironment({ threadCount, allowSpinning, ...(libraryPath !== undefined && { libraryPath }) });
     this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
     this.#weights = new LineWeights(this.#environment, vocabularySize);
-    this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions);
+    this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions, this.#work);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);
     this.#sessions.session('none', DECODE_TOKENS);
@@ -109,6 +111,11 @@ class OrtExecutor implements ModelExecutor {
   removeRow(row: RowId): void {
     this.#groupOf(row).remove(row);
     this.#keyOf.delete(row);
+  }
+
+  async prepareAdapter(adapter: PackedAdapter): Promise<void> {
+    const { sideLevels } = this.#sessions;
+    if (sideLevels && keptLevelBytes(adapter) > 0) await this.#work.run(() => sideLevels.make(adapter));
   }
 
   keptBytes(adapter: PackedAdapter): number {
@@ -175,7 +182,8 @@ class OrtExecutor implements ModelExecutor {
     this.#logits.dispose();
     this.#ordered.dispose();
     this.#weights.dispose();
-    this.#merged.dispose(() => {
+    this.#merged.dispose();
+    this.#work.close(() => {
       this.#sessions.dispose();
       this.#environment.dispose();
     });
