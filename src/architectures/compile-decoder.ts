@@ -7,6 +7,7 @@ import {
   injectLora,
   type LoraGroup,
   packAttention,
+  partAttention,
   type Pass,
   type PassReport,
   quantiseKvCache,
@@ -57,6 +58,8 @@ export interface CompileOptions {
   readonly maxContext: number;
   /** Tensors of the checkpoint that an adapter changed, as in `BuildOptions`. */
   readonly changed?: ReadonlySet<string>;
+  /** As in `BuildOptions`. */
+  readonly mixed?: boolean;
   /** As in `BuildOptions`. */
   readonly lastLayer?: 'asked' | 'all';
   /** Of the groups that it changed: int8 blocks when absent, or `base`, the base's own, to measure what that swallows. */
@@ -111,7 +114,7 @@ function changedGroups(graph: Graph): ReadonlySet<string> {
  * Groups that an adapter changed take int8 blocks where the base's precision would swallow a small change or was calibrated for the weights
  * of the base: four bits, and integers with one product a row, smoothing with them. Two products need no calibration.
  */
-function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
+function passList({ precision, rowWise, lora, kv = 'fp32', mixed = false }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
   const groups = rowWise ? rowWiseGroups(rowWise, changed) : [];
   const smoothing = groups.flatMap(([group, { smoothing: factors }]) => (factors ? [[group, factors] as const] : []));
   return [
@@ -119,6 +122,7 @@ function passList({ precision, rowWise, lora, kv = 'fp32' }: CompileOptions, cha
     packAttention,
     fuseSkipNorms,
     ...(lora === 'none' ? [] : [injectLora(lora)]),
+    ...(mixed ? [partAttention] : []),
     smoothInputs(new Map(smoothing)),
     ...(rowWise ? [quantiseRows(new Map(groups), rowWise.levels)] : []),
     ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8BlockSize, changed)]),

@@ -207,13 +207,15 @@ describe('the engine, over random histories', () => {
   });
 });
 
-/** Answers decode calls of several rows with the lines in reverse order. */
+/** Answers the rows that decode with their lines in reverse order. */
 class SwappingExecutor extends FakeExecutor {
   override run(call: SessionCall): Float32Array {
     const logits = super.run(call);
     if (call.kind === 'prefill') return logits;
     const { vocabularySize } = this.shape;
-    const lines = call.rows.map((_, index) => logits.slice(index * vocabularySize, (index + 1) * vocabularySize));
-    return Float32Array.from(lines.reverse().flatMap((line) => [...line]));
+    const { rows } = call.kind === 'mixed' ? call.decode : call;
+    const lines = rows.map((_, index) => logits.slice(index * vocabularySize, (index + 1) * vocabularySize));
+    const ofChunk = logits.slice(rows.length * vocabularySize);
+    return Float32Array.from([...lines.reverse(), ofChunk].flatMap((line) => [...line]));
   }
 }

@@ -8,6 +8,7 @@ export { BLOCK_POSITIONS } from './ports.ts';
 export type {
   ConstraintSource,
   DecodeCall,
+  MixedCall,
   ExecutorShape,
   ModelExecutor,
   PackedAdapterSource,

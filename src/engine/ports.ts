@@ -36,7 +36,17 @@ export interface DecodeCall {
   readonly rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[];
 }
 
-export type SessionCall = PrefillCall | DecodeCall;
+/**
+ * Both in one, of rows that the base's session computes and whose adapters can be mixed: a token costs least beside others. The chunk's row is none of
+ * the decoding ones, and its capacity may be another.
+ */
+export interface MixedCall {
+  readonly kind: 'mixed';
+  readonly decode: DecodeCall;
+  readonly prefill: PrefillCall & { readonly logits: 'last' | 'none' };
+}
+
+export type SessionCall = PrefillCall | DecodeCall | MixedCall;
 
 /**
  * Runs session calls synchronously on one device and owns the rows' memory. Native handles never leave it.
@@ -56,6 +66,8 @@ export interface ModelExecutor {
    * memory. `addRow` makes it itself where that was left out.
    */
   prepareAdapter(adapter: PackedAdapter): Promise<void>;
+  /** Whether rows with this adapter, or with none, can be part of a mixed call. */
+  canMix(adapter: PackedAdapter | null): boolean;
   /** Bytes that it keeps for an adapter, beside the packed ones. */
   keptBytes(adapter: PackedAdapter): number;
   /**
@@ -67,7 +79,7 @@ export interface ModelExecutor {
   restoreBlock(row: RowId, startPosition: number, slot: number): void;
   /**
    * Logits as [n, vocabularySize], row-major: one line for each decode row in the order of the call, one for 'last', one for each token
-   * for 'all', none for 'none'. The array is valid until the next call.
+   * for 'all', none for 'none'; of a mixed call those of the decode rows first. The array is valid until the next call.
    */
   run(call: SessionCall): Float32Array;
   /**

@@ -31,6 +31,7 @@ export {
   type WeightRecipe,
 } from './ir/recipe.ts';
 export { type Dim, ELEMENT_BYTES, elementCount, type ElementType, type Shape, type TensorType } from './ir/tensor-type.ts';
+export { addPartSizes, ofRows } from './ops/call-parts.ts';
 export { type Emitter, type EmitOptions, emitterAtEnd } from './ops/emitter.ts';
 export { dequantiseWeights, rowNumbers } from './passes/dequantise-weights.ts';
 export { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
@@ -43,6 +44,7 @@ export { injectLora, type LoraProfile } from './passes/inject-lora.ts';
 export type { LoraGroup, SideLevels } from './passes/lora-group.ts';
 export { observeInputs } from './passes/observe-inputs.ts';
 export { packAttention } from './passes/pack-attention.ts';
+export { partAttention } from './passes/part-attention.ts';
 export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
 export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';

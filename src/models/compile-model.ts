@@ -12,6 +12,8 @@ import {
   GRAPH_PROFILES,
   type GraphProfile,
   KV_PRECISIONS,
+  MIXED_PROFILES,
+  type MixedProfile,
   type KvPrecision,
   type LoraInputGroup,
   type Precision,
@@ -29,7 +31,7 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 14;
+export const COMPILER_VERSION = 15;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -49,6 +51,11 @@ interface ManifestSideLevels extends ManifestFile {
   readonly sites: SideLevelsGraph['sites'];
 }
 
+interface ManifestGraphs {
+  readonly apart: Readonly<Record<GraphProfile, ManifestGraph>>;
+  readonly mixed: Readonly<Record<MixedProfile, ManifestGraph>>;
+}
+
 interface Manifest {
   readonly compilerVersion: number;
   readonly baseDigest: Digest;
@@ -58,7 +65,7 @@ interface Manifest {
   readonly shape: CompiledModel['shape'];
   readonly weightsBytes: number;
   readonly weights: readonly WeightEntry[];
-  readonly graphs: Readonly<Record<KvPrecision, Readonly<Record<GraphProfile, ManifestGraph>>>>;
+  readonly graphs: Readonly<Record<KvPrecision, ManifestGraphs>>;
   readonly sideLevels: ManifestSideLevels | null;
 }
 
@@ -84,7 +91,10 @@ export async function openCompiled(
   const folder = compiledFolder(modelFolder, precision);
   const manifest = await readManifest(join(folder, MANIFEST_FILE));
   if (!manifest || !isCurrent(manifest, precision) || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
-  const graphFiles = [...Object.values(manifest.graphs).flatMap(Object.values<ManifestFile>), manifest.sideLevels ?? []].flat();
+  const graphFiles = [
+    ...Object.values(manifest.graphs).flatMap(({ apart, mixed }) => [...Object.values(apart), ...Object.values(mixed)]),
+    manifest.sideLevels ?? [],
+  ].flat();
   const expected: readonly (readonly [string, number])[] = [
     [WEIGHTS_FILE, manifest.weightsBytes],
     ...graphFiles.map(({ file, bytes }): readonly [string, number] => [file, bytes]),
@@ -95,16 +105,15 @@ export async function openCompiled(
   }
   const calibration = kv === 'int8' ? await readCalibration(modelFolder, manifest.baseDigest) : null;
   if (kv === 'int8' && !calibration) return null;
-  const graph = (profile: GraphProfile): CompiledGraph => ({
-    ...manifest.graphs[kv][profile],
-    path: join(folder, manifest.graphs[kv][profile].file),
-  });
+  const { apart, mixed } = manifest.graphs[kv];
+  const opened = (graph: ManifestGraph): CompiledGraph => ({ ...graph, path: join(folder, graph.file) });
   return {
     precision,
     shape: manifest.shape,
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
-    graphs: { none: graph('none'), linear: graph('linear'), full: graph('full') },
+    graphs: { none: opened(apart.none), linear: opened(apart.linear), full: opened(apart.full) },
+    mixedGraphs: { none: opened(mixed.none), linear: opened(mixed.linear) },
     sideLevels: manifest.sideLevels && { ...manifest.sideLevels, path: join(folder, manifest.sideLevels.file) },
     kvScales: calibration && kvScales(calibration),
   };
@@ -159,13 +168,15 @@ async function writeCompiled(
     ...(rowWise && { rowWise }),
     maxContext: config.maxContext,
   } as const;
-  const decoders = KV_PRECISIONS.flatMap((kv) =>
-    GRAPH_PROFILES.map((profile) => ({
+  const decoders = KV_PRECISIONS.flatMap((kv) => [
+    ...GRAPH_PROFILES.map((profile) => ({ kv, profile, mixed: false, ...compileDecoder(config, { ...target, lora: profile, kv }) })),
+    ...MIXED_PROFILES.map((profile) => ({
       kv,
       profile,
-      ...compileDecoder(config, { ...target, lora: profile, kv }),
+      mixed: true,
+      ...compileDecoder(config, { ...target, lora: profile, kv, mixed: true }),
     })),
-  );
+  ]);
   const sideLevels = rowWise ? sideLevelsOf(decoders, rowWise) : null;
   const weights = await writeWeights(
     model,
@@ -173,9 +184,13 @@ async function writeCompiled(
     [...decoders, ...(sideLevels ? [sideLevels] : [])].flatMap(({ graph }) => storedWeights(graph)),
     onProgress,
   );
-  const graphs: Record<KvPrecision, Partial<Record<GraphProfile, ManifestGraph>>> = { fp32: {}, int8: {} };
-  for (const { kv, profile, graph, loraGroups } of decoders)
-    graphs[kv][profile] = { ...(await writeGraph(graph, join(folder, `${profile}.kv-${kv}.onnx`), weights.place)), loraGroups };
+  const empty = (): { apart: Partial<ManifestGraphs['apart']>; mixed: Partial<ManifestGraphs['mixed']> } => ({ apart: {}, mixed: {} });
+  const graphs = { fp32: empty(), int8: empty() };
+  for (const { kv, profile, mixed, graph, loraGroups } of decoders) {
+    const path = join(folder, `${mixed ? 'mixed-' : ''}${profile}.kv-${kv}.onnx`);
+    const written = { ...(await writeGraph(graph, path, weights.place)), loraGroups };
+    graphs[kv][mixed ? 'mixed' : 'apart'] = { ...graphs[kv][mixed ? 'mixed' : 'apart'], [profile]: written };
+  }
   await writeManifest(join(folder, MANIFEST_FILE), {
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,

@@ -5,6 +5,10 @@ import type { WeightEntry } from '../runtime/index.ts';
 export type GraphProfile = 'none' | 'linear' | 'full';
 export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
 
+/** Profiles that mixed calls have: consecutive tokens of one row, and one token each of others. */
+export type MixedProfile = Exclude<GraphProfile, 'full'>;
+export const MIXED_PROFILES: readonly MixedProfile[] = ['none', 'linear'];
+
 /** w8a8: int8, with the projections that bear it multiplied in integers, a scale a row of activations. */
 export type Precision = 'fp32' | 'int8' | 'int4' | 'w8a8';
 
@@ -66,6 +70,8 @@ export interface CompiledModel {
   readonly weightsPath: string;
   readonly weights: readonly WeightEntry[];
   readonly graphs: Readonly<Record<GraphProfile, CompiledGraph>>;
+  /** For mixed calls. `loraGroups` name the inputs of the chunk; those of the rows are called the same behind `ofRows`. */
+  readonly mixedGraphs: Readonly<Record<MixedProfile, CompiledGraph>>;
   /** null: all adapter inputs are float32. */
   readonly sideLevels: SideLevelsGraph | null;
   /** By layer, where the graphs cache keys and values as int8; null: as float32. */

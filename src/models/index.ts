@@ -7,12 +7,14 @@ export {
   type KvPrecision,
   type KvScales,
   type LoraInputGroup,
+  type MixedProfile,
   type Precision,
   type SideLevelsGraph,
 } from './compiled-model.ts';
 export { formsOf, type ServingForms, type WantedForms } from './serving-forms.ts';
 export { llamaConfigToHuggingFace, permuteRows, unpermuteRows } from '../architectures/index.ts';
 export type { AdapterSite, BaseModelDescription, BaseTensor, BaseWeights, SiteKind } from './description.ts';
+export { ofRows } from '../graph/index.ts';
 export { lineWeightsGraph } from './line-weights-graph.ts';
 export { importModel, type ImportOptions, type ImportProgress } from './import-model.ts';
 export { listModels, type ListedModel, type ModelPackage, openModelPackage } from './model-package.ts';

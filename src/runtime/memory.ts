@@ -47,6 +47,11 @@ function linuxPages(): PageCalls {
   };
 }
 
+/** Where the memory of an array lies, which V8 must not move. */
+export function addressOf({ buffer, byteOffset }: ArrayBufferView): bigint {
+  return koffi.address(buffer) + BigInt(byteOffset);
+}
+
 const collected = new FinalizationRegistry<Held>((held) => pages?.release(held));
 
 /** A block of memory with one owner. Typed arrays over `buffer` must not be used after dispose. */

@@ -3,12 +3,13 @@ import { setPriority } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { threadScript } from '../core/index.ts';
 import { loadLibrary, type OrtLibrary } from './library.ts';
+import { type NativeRunRequest, runNative } from './native-run.ts';
 import { createNativeSession, type NativeSessionRequest } from './native-session.ts';
 
 /** Everything that it points to must stay until it was answered. */
 export type NativeTask =
   | { readonly kind: 'create session'; readonly request: NativeSessionRequest }
-  | { readonly kind: 'run'; readonly session: unknown; readonly options: unknown; readonly binding: unknown };
+  | { readonly kind: 'run'; readonly request: NativeRunRequest };
 
 type Answer = { readonly id: number } & ({ readonly result: unknown } | { readonly problem: string });
 
@@ -55,11 +56,13 @@ export class NativeThread implements Disposable {
 
   /** Makes the first task wait less. */
   start(): void {
-    this.#started().unref();
+    this.#started();
   }
 
+  /** After what was begun. Terminated inside of a native call, the thread would take the process with it: koffi then has no JavaScript to come back to. */
   dispose(): void {
-    void this.#worker?.terminate();
+    this.#worker?.postMessage('end');
+    this.#worker = null;
   }
 
   [Symbol.dispose](): void {
@@ -75,20 +78,24 @@ export class NativeThread implements Disposable {
       eval: true,
       workerData: { mark: MARK, libraryPath: this.#libraryPath },
     });
-    worker.on('message', (answer: Answer) => {
+    worker.on('message', (answer: Answer | 'ready') => {
+      if (answer === 'ready') {
+        if (this.#callers.size === 0) worker.unref();
+        return;
+      }
       const caller = this.#callers.get(answer.id);
       this.#callers.delete(answer.id);
       if (this.#callers.size === 0) worker.unref();
       if ('result' in answer) caller?.resolve(answer.result);
       else caller?.reject(new Error(answer.problem));
     });
-    worker.on('error', (error) => this.#fail(error));
-    worker.on('exit', (code) => this.#fail(new Error(`the thread for native calls ended with code ${code}`)));
+    worker.on('error', (error) => this.#fail(worker, error));
+    worker.on('exit', (code) => this.#fail(worker, new Error(`the thread for native calls ended with code ${code}`)));
     return worker;
   }
 
-  #fail(error: Error): void {
-    this.#worker = null;
+  #fail(worker: Worker, error: Error): void {
+    if (this.#worker === worker) this.#worker = null;
     for (const { reject } of this.#callers.values()) reject(error);
     this.#callers.clear();
   }
@@ -111,7 +118,7 @@ function perform(library: OrtLibrary, task: NativeTask): unknown {
     case 'create session':
       return createNativeSession(library, task.request);
     case 'run':
-      return library.check('RunWithBinding', task.session, task.options, task.binding);
+      return runNative(library, task.request);
   }
 }
 
@@ -120,5 +127,9 @@ if (!isMainThread && isOurs(data)) {
   // Linux alone knows priorities of threads; elsewhere it would be that of the process.
   if (process.platform === 'linux') setPriority(NICENESS);
   const library = loadLibrary(data.libraryPath);
-  parentPort?.on('message', (task: Numbered) => parentPort?.postMessage(answerTo(library, task)));
+  parentPort?.on('message', (message: Numbered | 'end') => {
+    if (message === 'end') parentPort?.close();
+    else parentPort?.postMessage(answerTo(library, message));
+  });
+  parentPort?.postMessage('ready');
 }

@@ -100,17 +100,19 @@ describe('sessions over shared weights', () => {
     expect(liveHandleCount()).toBe(before);
   });
 
-  it('run beside this thread as they run on it, or say why they cannot', async () => {
+  it('run beside this thread as they run on it, or say why they cannot, and keep nothing', async () => {
     using session = createSession(environment, graphPath);
-    using binding = session.createBinding();
-    const result = new Float32Array(new ArrayBuffer(16));
-    using x = createTensor(environment, 'float32', [1, 4], Float32Array.of(5, 5, 5, 5));
-    using y = createTensor(environment, 'float32', [1, 4], result);
-    binding.output('y', y);
-    await expect(binding.runApart()).rejects.toThrow(/RunWithBinding.*x/s);
-    binding.input('x', x);
-    await Promise.all([binding.runApart(), binding.runApart()]);
-    expect([...result]).toEqual([5, 10, 15, 20]);
+    const before = liveHandleCount();
+    const x = { name: 'x', type: 'float32', shape: [1, 4], data: Float32Array.of(5, 5, 5, 5) } as const;
+    const results = [0, 1, 2].map(() => new Float32Array(new ArrayBuffer(16)));
+    const [here, first, second] = results.map((data) => ({ name: 'y', type: 'float32', shape: [1, 4], data }) as const);
+    if (!here || !first || !second) throw new Error('three results were expected');
+    session.run([x], [here]);
+    await expect(session.runApart([], [first])).rejects.toThrow(/RunWithBinding.*x/s);
+    await Promise.all([session.runApart([x], [first]), session.runApart([x], [second])]);
+    expect(results.map((result) => [...result])).toEqual([0, 1, 2].map(() => [5, 10, 15, 20]));
+    expect(() => session.run([{ ...x, shape: [2, 4] }], [here])).toThrow('needs 32 bytes, its data has 16');
+    expect(liveHandleCount()).toBe(before);
   });
 
   it('keep nothing alive over thousands of rebinds', () => {

@@ -1,9 +1,11 @@
 // A compiled graph and its bindings. A run is synchronous and writes outputs into the tensors that were bound.
 import type { OrtEnvironment } from './environment.ts';
 import { NativeHandle } from './handles.ts';
+import { addressOf } from './memory.ts';
 import { createNativeSession, type NativeSessionRequest } from './native-session.ts';
 import { NativeThread } from './native-thread.ts';
-import type { Tensor } from './tensor.ts';
+import { type NamedTensor, type NativeRunRequest, runNative } from './native-run.ts';
+import { type ElementType, memoryOf, type Tensor, type TensorData } from './tensor.ts';
 import type { SharedWeights } from './weights.ts';
 
 export interface SessionOptions {
@@ -20,13 +22,24 @@ export interface Binding extends Disposable {
   input(name: string, tensor: Tensor): void;
   output(name: string, tensor: Tensor): void;
   run(): void;
-  /** `run` on the environment's other thread, which gives way to this one. Until it has ended the binding and what is bound must stay. */
-  runApart(): Promise<void>;
   dispose(): void;
+}
+
+/** An input or output of one run. */
+export interface NamedData {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  /** As for `createTensor`. */
+  readonly data: TensorData;
 }
 
 export interface Session extends Disposable {
   createBinding(): Binding;
+  /** One run that keeps nothing. */
+  run(inputs: readonly NamedData[], outputs: readonly NamedData[]): void;
+  /** The same on the environment's other thread, which gives way to this one; this one only says what the run is about. The session must stay meanwhile. */
+  runApart(inputs: readonly NamedData[], outputs: readonly NamedData[]): Promise<void>;
   dispose(): void;
 }
 
@@ -53,9 +66,43 @@ function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
   const handle = new NativeHandle('session', pointer, (session) => environment.library.call('ReleaseSession', session));
   return {
     createBinding: () => createBinding(environment, handle),
+    run(inputs, outputs) {
+      const tensor = (data: NamedData): NamedTensor => ({
+        ...data,
+        data: memoryOf(data.type, data.shape, data.data),
+        bytes: data.data.byteLength,
+      });
+      runNative(environment.library, runOf(environment, handle, inputs.map(tensor), outputs.map(tensor)));
+    },
+    async runApart(inputs, outputs) {
+      const memories = new Set<TensorData>();
+      const tensor = (data: NamedData): NamedTensor => {
+        const memory = memoryOf(data.type, data.shape, data.data);
+        memories.add(memory);
+        return { ...data, data: addressOf(memory), bytes: data.data.byteLength };
+      };
+      inUse.add(memories);
+      try {
+        await environment.apart.do({ kind: 'run', request: runOf(environment, handle, inputs.map(tensor), outputs.map(tensor)) });
+      } finally {
+        inUse.delete(memories);
+      }
+    },
     dispose: () => handle.dispose(),
     [Symbol.dispose]: () => handle.dispose(),
   };
+}
+
+/** Memory of runs on the other thread, which knows addresses only: it stays referenced until they have ended. */
+const inUse = new Set<ReadonlySet<TensorData>>();
+
+function runOf(
+  { runOptions, memoryInfo }: OrtEnvironment,
+  session: NativeHandle,
+  inputs: readonly NamedTensor[],
+  outputs: readonly NamedTensor[],
+): NativeRunRequest {
+  return { session: session.pointer, runOptions: runOptions.pointer, memoryInfo: memoryInfo.pointer, inputs, outputs };
 }
 
 function requestOf(
@@ -86,9 +133,6 @@ function createBinding(environment: OrtEnvironment, session: NativeHandle): Bind
     input: (name, tensor) => library.check('BindInput', handle.pointer, name, tensor.handle.pointer),
     output: (name, tensor) => library.check('BindOutput', handle.pointer, name, tensor.handle.pointer),
     run: () => library.check('RunWithBinding', session.pointer, runOptions.pointer, handle.pointer),
-    async runApart() {
-      await environment.apart.do({ kind: 'run', session: session.pointer, options: runOptions.pointer, binding: handle.pointer });
-    },
     dispose: () => handle.dispose(),
     [Symbol.dispose]: () => handle.dispose(),
   };

@@ -36,6 +36,7 @@ export const FAKE_COST_MS = {
   addRow: (_: number, merged = false) => (merged ? 0 : 20),
   moveRow: (_: number, merged = false) => (merged ? 2 : 20),
   prefill: (tokenCount: number) => 8 + 2 * tokenCount,
+  chunk: (tokenCount: number) => 2 * tokenCount,
   decode: (rowCount: number, merged = false) => 6 + (merged ? 3 : 4) * rowCount,
 };
 

@@ -6,6 +6,7 @@ import {
   BLOCK_POSITIONS,
   type DecodeCall,
   type ExecutorShape,
+  type MixedCall,
   type ModelExecutor,
   type PrefillCall,
   type RowId,
@@ -51,11 +52,13 @@ export class FakeExecutor implements ModelExecutor {
   closed = false;
   /** Pieces that `prepareNext` still has to load. */
   pendingPieces = 0;
-  /** Told of each operation that takes a real executor its time, with its tokens. */
-  onWork: (operation: 'addRow' | 'moveRow' | SessionCall['kind'], tokenCount: number, merged: boolean) => void = () => undefined;
+  /** Told of each operation that takes a real executor its time, with its tokens; of a mixed call as of a decode and a chunk. */
+  onWork: (operation: 'addRow' | 'moveRow' | 'prefill' | 'decode' | 'chunk', tokenCount: number, merged: boolean) => void = () => undefined;
   /** Asked before an adapter is prepared or loaded; what it answers is waited for. */
   onMerge: (operation: 'prepare' | 'load', digest: Digest) => Promise<void> = () => Promise.resolve();
   moveCount = 0;
+  /** Which adapters can be part of mixed calls. */
+  mixes: (adapterKey: number) => boolean = () => true;
   readonly #prepared = new Set<Digest>();
   readonly merged = new Set<Digest>();
   readonly #rows = new Map<RowId, FakeRow>();
@@ -126,6 +129,10 @@ export class FakeExecutor implements ModelExecutor {
     return 0;
   }
 
+  canMix(adapter: PackedAdapter | null): boolean {
+    return this.mixes(adapterKeyOf(adapter));
+  }
+
   removeRow(row: RowId): void {
     this.#row(row);
     this.#rows.delete(row);
@@ -155,9 +162,33 @@ export class FakeExecutor implements ModelExecutor {
     this.calls.push(call);
     // The array of the last call is not valid any more; whoever still reads it gets nonsense.
     this.#logits.fill(NaN);
-    this.#fault(call.kind, call.kind === 'prefill' ? [call.row] : call.rows.map(({ row }) => row));
-    this.#logits = call.kind === 'prefill' ? this.#prefill(call) : this.#decode(call);
+    this.#fault(call.kind, rowsOf(call));
+    this.#logits = this.#compute(call);
     return this.#logits;
+  }
+
+  #compute(call: SessionCall): Float32Array {
+    switch (call.kind) {
+      case 'prefill':
+        return this.#prefill(call);
+      case 'decode':
+        return this.#decode(call);
+      case 'mixed':
+        return this.#mixed(call);
+    }
+  }
+
+  #mixed({ decode, prefill }: MixedCall): Float32Array {
+    for (const row of rowsOf({ kind: 'mixed', decode, prefill })) {
+      const { merged, adapterKey } = this.#row(row);
+      if (merged !== null || !this.mixes(adapterKey)) throw new Error(`row ${row} can be no part of a mixed call`);
+    }
+    if (prefill.tokenIds.length === 0) throw new Error('an empty chunk');
+    if (decode.rows.some(({ row }) => row === prefill.row)) throw new Error(`row ${prefill.row} is in both parts of a call`);
+    const parts = [this.#advanceRows(decode), this.#advanceChunk(prefill)];
+    this.onWork('decode', decode.rows.length, false);
+    this.onWork('chunk', prefill.tokenIds.length, false);
+    return this.#concatenate(parts.flat());
   }
 
   weigh(logits: Float32Array, largest: number, scale: number): Float32Array {
@@ -181,24 +212,31 @@ export class FakeExecutor implements ModelExecutor {
 
   #prefill(call: PrefillCall): Float32Array {
     if (call.tokenIds.length === 0) throw new Error('an empty prefill');
+    const lines = this.#advanceChunk(call);
+    this.onWork('prefill', call.tokenIds.length, this.#row(call.row).merged !== null);
+    return this.#concatenate(lines);
+  }
+
+  #advanceChunk(call: PrefillCall): readonly Float32Array[] {
     const lines = call.tokenIds.map((tokenId, index) => this.#advance(call.row, tokenId, call.startPosition + index));
     if (call.logits === 'all') this.#row(call.row).rewindsTo = call.startPosition + 1;
-    this.onWork('prefill', call.tokenIds.length, this.#row(call.row).merged !== null);
-    if (call.logits === 'none') return new Float32Array(0);
-    return this.#concatenate(call.logits === 'all' ? lines : lines.slice(-1));
+    if (call.logits === 'none') return [];
+    return call.logits === 'all' ? lines : lines.slice(-1);
   }
 
   #decode(call: DecodeCall): Float32Array {
+    this.onWork('decode', call.rows.length, (call.merged ?? null) !== null);
+    return this.#concatenate(this.#advanceRows(call));
+  }
+
+  #advanceRows(call: DecodeCall): readonly Float32Array[] {
     if (call.rows.length === 0) throw new Error('an empty decode');
     if (new Set(call.rows.map(({ row }) => row)).size !== call.rows.length) throw new Error('a row twice in one decode');
-    this.onWork('decode', call.rows.length, (call.merged ?? null) !== null);
-    return this.#concatenate(
-      call.rows.map(({ row, tokenId, position }) => {
-        if (this.#row(row).capacity !== call.capacity) throw new Error(`row ${row} has another capacity than ${call.capacity}`);
-        if (this.#row(row).merged !== (call.merged ?? null)) throw new Error(`row ${row} is not computed by ${call.merged ?? 'the base'}`);
-        return this.#advance(row, tokenId, position);
-      }),
-    );
+    return call.rows.map(({ row, tokenId, position }) => {
+      if (this.#row(row).capacity !== call.capacity) throw new Error(`row ${row} has another capacity than ${call.capacity}`);
+      if (this.#row(row).merged !== (call.merged ?? null)) throw new Error(`row ${row} is not computed by ${call.merged ?? 'the base'}`);
+      return this.#advance(row, tokenId, position);
+    });
   }
 
   #advance(row: RowId, tokenId: number, position: number): Float32Array {
@@ -234,6 +272,17 @@ export class FakeExecutor implements ModelExecutor {
   #fault(operation: Parameters<FaultPlan>[0], rows: readonly RowId[]): void {
     const error = this.faults(operation, rows);
     if (error !== null) throw error;
+  }
+}
+
+export function rowsOf(call: SessionCall): readonly RowId[] {
+  switch (call.kind) {
+    case 'prefill':
+      return [call.row];
+    case 'decode':
+      return call.rows.map(({ row }) => row);
+    case 'mixed':
+      return [...rowsOf(call.decode), call.prefill.row];
   }
 }
 

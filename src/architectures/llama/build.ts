@@ -1,5 +1,5 @@
 // The decoder for serving: attention over a cache that is input and output, logits of the asked positions only.
-import { constant, type Emitter, emitterAtEnd, Graph, int, transpose, type Value } from '../../graph/index.ts';
+import { addPartSizes, constant, type Dim, type Emitter, emitterAtEnd, Graph, int, transpose, type Value } from '../../graph/index.ts';
 import { type LlamaConfig, refuseModel } from './config.ts';
 import { type AttentionInputs, buildDecoder } from './decoder.ts';
 import { addBias, type DecoderWeights, decoderWeights, headWeight } from './decoder-weights.ts';
@@ -14,11 +14,14 @@ export interface BuildOptions {
   readonly lastLayer?: 'asked' | 'all';
   /** Tensors that an adapter changed, see `decoderWeights`. */
   readonly changed?: ReadonlySet<string>;
+  /** For mixed calls, whose tokens lie in one line whatever their row; `partAttention` has still to follow. */
+  readonly mixed?: boolean;
 }
 
 /** What every layer reads. */
 interface Shared {
   readonly config: LlamaConfig;
+  readonly lines: Dim;
   readonly seqlens: Value;
   readonly totalLength: Value;
   readonly cos: Value;
@@ -33,15 +36,18 @@ interface Shared {
  * float32 [rows, kvHeads, capacity, headSize], bound to the same buffers as `present.N.key`, `present.N.value`.
  * Output `logits` float32 [rows, positions, vocabulary].
  */
-export function buildLlama(config: LlamaConfig, { maxContext, lastLayer = 'asked', changed }: BuildOptions): Graph {
+export function buildLlama(config: LlamaConfig, { maxContext, lastLayer = 'asked', changed, mixed = false }: BuildOptions): Graph {
   checkContext(config, maxContext);
   const graph = new Graph('llama');
-  const inputIds = graph.addInput('input_ids', 'int64', ['rows', 'tokens']);
-  const seqlens = graph.addInput('seqlens_k', 'int32', ['rows']);
+  const lines = mixed ? 1 : 'rows';
+  const inputIds = graph.addInput('input_ids', 'int64', [lines, 'tokens']);
+  const seqlens = graph.addInput('seqlens_k', 'int32', [lines]);
   const totalLength = graph.addInput('total_sequence_length', 'int32', [1]);
-  const logitsPositions = graph.addInput('logits_positions', 'int64', ['rows', 'positions', 1]);
+  const logitsPositions = graph.addInput('logits_positions', 'int64', [lines, 'positions', 1]);
+  if (mixed) for (const tokens of ['tokens', 'positions']) addPartSizes(graph, tokens);
   const shared: Shared = {
     config,
+    lines,
     seqlens,
     totalLength,
     ...ropeConstants(graph, config, maxContext),
@@ -89,12 +95,12 @@ function head(emitter: Emitter, config: LlamaConfig, weights: DecoderWeights, hi
 
 function cachedAttention(
   emitter: Emitter,
-  { config, seqlens, totalLength, cos, sin, window }: Shared,
+  { config, lines, seqlens, totalLength, cos, sin, window }: Shared,
   { layer, query, key, value }: AttentionInputs,
 ): Value {
   const { graph } = emitter;
   const { headCount, kvHeadCount, headSize } = config;
-  const past = (name: string): Value => graph.addInput(`past.${layer}.${name}`, 'float32', ['rows', kvHeadCount, 'capacity', headSize]);
+  const past = (name: string): Value => graph.addInput(`past.${layer}.${name}`, 'float32', [lines, kvHeadCount, 'capacity', headSize]);
   const [output, presentKey, presentValue] = emitter.emitAll(
     'GroupQueryAttention',
     [query, key, value, past('key'), past('value'), seqlens, totalLength, cos, sin],

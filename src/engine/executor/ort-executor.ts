@@ -1,17 +1,19 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
 import type { Digest } from '../../core/index.ts';
-import type { CompiledModel, GraphProfile } from '../../models/index.ts';
+import type { CompiledModel } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
-import type { DecodeCall, ExecutorShape, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
+import type { DecodeCall, ExecutorShape, MixedCall, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { KvBlocks } from './kv-blocks.ts';
 import { keptLevelBytes } from './kept-levels.ts';
 import { LineWeights } from './line-weights.ts';
 import type { MergedForms } from './merged-forms.ts';
 import { MergedSessions } from './merged-sessions.ts';
+import { needsFullProfile } from './adapter-lanes.ts';
+import { MixedCalls } from './mixed-calls.ts';
 import { NativeWork } from './native-work.ts';
 import { RowGroup } from './row-group.ts';
-import { SessionTable } from './session-table.ts';
+import { SessionTable, type WantedSession } from './session-table.ts';
 
 /** Lines of logits that one prefill may ask for; memory becomes resident only when they are written. */
 const MAX_LOGITS_LINES = 512;
@@ -20,11 +22,15 @@ const DECODE_TOKENS = 1;
 const PREFILL_TOKENS = Infinity;
 
 /** Sessions that start-up leaves out, the likeliest first. */
-const LATER_SESSIONS: readonly (readonly [GraphProfile, number])[] = [
-  ['none', PREFILL_TOKENS],
-  ['linear', PREFILL_TOKENS],
-  ['full', DECODE_TOKENS],
-  ['full', PREFILL_TOKENS],
+const LATER_SESSIONS: readonly WantedSession[] = [
+  { profile: 'none', tokenCount: PREFILL_TOKENS },
+  { profile: 'linear', tokenCount: PREFILL_TOKENS },
+  { profile: 'none', tokenCount: PREFILL_TOKENS, mixed: true },
+  { profile: 'linear', tokenCount: PREFILL_TOKENS, mixed: true },
+  { profile: 'none', tokenCount: DECODE_TOKENS, mixed: true },
+  { profile: 'linear', tokenCount: DECODE_TOKENS, mixed: true },
+  { profile: 'full', tokenCount: DECODE_TOKENS },
+  { profile: 'full', tokenCount: PREFILL_TOKENS },
 ];
 
 export interface OrtExecutorOptions {
@@ -59,13 +65,14 @@ class OrtExecutor implements ModelExecutor {
   readonly #environment: OrtEnvironment;
   readonly #sessions: SessionTable;
   readonly #merged: MergedSessions;
+  readonly #mixed: MixedCalls;
   readonly #groups = new Map<string, RowGroup>();
   readonly #keyOf = new Map<RowId, GroupKey>();
   readonly #blocks = new KvBlocks();
   readonly #weights: LineWeights;
   readonly #work = new NativeWork();
   readonly #logits: HostMemory;
-  /** Lines of a decode call whose rows lie in other lanes than the call names them. */
+  /** Lines of a call whose rows lie in other lanes than the call names them. */
   readonly #ordered: HostMemory;
 
   constructor(options: OrtExecutorOptions) {
@@ -83,8 +90,9 @@ class OrtExecutor implements ModelExecutor {
     this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
     this.#weights = new LineWeights(this.#environment, vocabularySize);
     this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions, this.#work);
-    this.#logits = HostMemory.allocate(Math.max(options.maxRows, MAX_LOGITS_LINES) * vocabularySize * 4);
-    this.#ordered = HostMemory.allocate(options.maxRows * vocabularySize * 4);
+    this.#mixed = new MixedCalls(this.#environment, this.#sessions, vocabularySize);
+    this.#logits = HostMemory.allocate(Math.max(options.maxRows + 1, MAX_LOGITS_LINES) * vocabularySize * 4);
+    this.#ordered = HostMemory.allocate((options.maxRows + 1) * vocabularySize * 4);
     this.#sessions.session('none', DECODE_TOKENS);
     this.#sessions.session('linear', DECODE_TOKENS);
     this.#sessions.releasePages();
@@ -118,6 +126,10 @@ class OrtExecutor implements ModelExecutor {
     if (sideLevels && keptLevelBytes(adapter) > 0) await this.#work.run(() => sideLevels.make(adapter));
   }
 
+  canMix(adapter: PackedAdapter | null): boolean {
+    return adapter === null || !needsFullProfile(adapter);
+  }
+
   keptBytes(adapter: PackedAdapter): number {
     return this.#sessions.sideLevels ? keptLevelBytes(adapter) : 0;
   }
@@ -136,6 +148,8 @@ class OrtExecutor implements ModelExecutor {
         return this.#prefill(call);
       case 'decode':
         return this.#decode(call);
+      case 'mixed':
+        return this.#runMixed(call);
     }
   }
 
@@ -144,9 +158,10 @@ class OrtExecutor implements ModelExecutor {
   }
 
   prepareNext(): boolean {
-    const missing = LATER_SESSIONS.find(([profile, tokenCount]) => !this.#sessions.isLoaded(profile, tokenCount));
+    const missing = LATER_SESSIONS.find((wanted) => !this.#sessions.isLoaded(wanted));
     if (!missing) return false;
-    this.#sessions.session(...missing);
+    this.#sessions.load(missing);
+    if (this.#sessions.sideLevels) this.#environment.apart.start();
     this.#sessions.releasePages();
     return true;
   }
@@ -178,6 +193,7 @@ class OrtExecutor implements ModelExecutor {
   close(): void {
     for (const group of this.#groups.values()) group.dispose();
     this.#groups.clear();
+    this.#mixed.dispose();
     this.#blocks.dispose();
     this.#logits.dispose();
     this.#ordered.dispose();
@@ -197,16 +213,30 @@ class OrtExecutor implements ModelExecutor {
   }
 
   #decode(call: DecodeCall): Float32Array {
-    const { vocabularySize } = this.shape;
     let logits: Float32Array = new Float32Array(0);
-    const lanes = this.#group({ capacity: call.capacity, merged: call.merged ?? null }).decode(
-      call.rows,
-      (count) => (logits = this.#logitsFor(count)),
-    );
-    if (lanes.every((lane, index) => lane === index)) return logits.subarray(0, lanes.length * vocabularySize);
-    const ordered = new Float32Array(this.#ordered.buffer, 0, lanes.length * vocabularySize);
-    lanes.forEach((lane, index) =>
-      ordered.set(logits.subarray(lane * vocabularySize, (lane + 1) * vocabularySize), index * vocabularySize),
+    const group = this.#group({ capacity: call.capacity, merged: call.merged ?? null });
+    const lanes = group.decode(call.rows, (count) => (logits = this.#logitsFor(count)));
+    return this.#inOrder(logits, lanes);
+  }
+
+  #runMixed({ decode, prefill }: MixedCall): Float32Array {
+    let logits: Float32Array = new Float32Array(0);
+    const positions = wantedPositions(prefill);
+    const parts = {
+      decode: { group: this.#group({ capacity: decode.capacity, merged: null }), rows: decode.rows },
+      prefill: { group: this.#groupOf(prefill.row), call: prefill, positions },
+    };
+    const { lanes, range } = this.#mixed.run(parts, (count) => (logits = this.#logitsFor(count)));
+    return this.#inOrder(logits, [...lanes, ...positions.map((_, index) => range.count + index)]);
+  }
+
+  /** These lines of logits, one behind the other. */
+  #inOrder(logits: Float32Array, lines: readonly number[]): Float32Array {
+    const { vocabularySize } = this.shape;
+    if (lines.every((line, index) => line === index)) return logits.subarray(0, lines.length * vocabularySize);
+    const ordered = new Float32Array(this.#ordered.buffer, 0, lines.length * vocabularySize);
+    lines.forEach((line, index) =>
+      ordered.set(logits.subarray(line * vocabularySize, (line + 1) * vocabularySize), index * vocabularySize),
     );
     return ordered;
   }

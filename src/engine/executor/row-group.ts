@@ -1,14 +1,15 @@
 // Rows of one KV capacity: which row lives in which lane, their memory, and the bindings over them.
 import { LRUCache } from 'lru-cache';
 import type { PackedAdapter } from '../../adapters/packed.ts';
-import type { CompiledModel } from '../../models/index.ts';
+import type { CompiledModel, GraphProfile } from '../../models/index.ts';
 import type { OrtEnvironment } from '../../runtime/index.ts';
 import { BLOCK_POSITIONS, type RowId } from '../ports.ts';
 import { AdapterLanes } from './adapter-lanes.ts';
 import { BoundLanes, type TokenInputs } from './bound-lanes.ts';
 import type { KvBlocks } from './kv-blocks.ts';
 import { KvMemory } from './kv-memory.ts';
-import type { SessionTable } from './session-table.ts';
+import { type LaneRange, LaneTensors } from './lane-tensors.ts';
+import type { ChosenSession, SessionTable } from './session-table.ts';
 
 /** A row that comes alone finds its pages there: to fault them in again, and to give them back, takes 2 ms. */
 const KEPT_LANE_BYTES = 32 * 1024 ** 2;
@@ -27,6 +28,23 @@ export interface RowGroupOptions {
   readonly laneCount: number;
 }
 
+/** A row's next token and the position that it takes. */
+export interface DecodingRow {
+  readonly row: RowId;
+  readonly tokenId: number;
+  readonly position: number;
+}
+
+export interface GatheredRows {
+  readonly range: LaneRange;
+  /** Of each row of the call, in its order. */
+  readonly lanes: readonly number[];
+  /** [range.count], by lane. */
+  readonly tokenIds: BigInt64Array;
+  /** Length of each lane's sequence after the call, minus 1. */
+  readonly seqlens: Int32Array;
+}
+
 export class RowGroup implements Disposable {
   readonly #options: RowGroupOptions;
   readonly #kv: KvMemory;
@@ -34,7 +52,8 @@ export class RowGroup implements Disposable {
   readonly #rows: (RowId | null)[];
   readonly #lengths: number[];
   readonly #laneOf = new Map<RowId, number>();
-  readonly #bound = new LRUCache<string, BoundLanes>({ max: KEPT_BINDINGS, dispose: (bound) => bound.dispose() });
+  readonly #tensors = new LRUCache<string, LaneTensors>({ max: KEPT_BINDINGS, dispose: (tensors) => this.#forget(tensors) });
+  readonly #bound = new Map<LaneTensors, BoundLanes>();
 
   constructor(options: RowGroupOptions) {
     this.#options = options;
@@ -85,25 +104,27 @@ export class RowGroup implements Disposable {
 
   /** One lane, consecutive tokens. `logits` is [positions, vocabulary]. */
   prefill(row: RowId, tokenIds: readonly number[], startPosition: number, logitsPositions: readonly number[], logits: Float32Array): void {
-    const lane = this.#lane(row);
-    const end = startPosition + tokenIds.length;
     const inputs: TokenInputs = {
       tokenIds: BigInt64Array.from(tokenIds, BigInt),
-      seqlens: Int32Array.of(end - 1),
+      seqlens: Int32Array.of(startPosition + tokenIds.length - 1),
       logitsPositions: BigInt64Array.from(logitsPositions, BigInt),
     };
-    this.#bind(lane, 1, tokenIds.length).run(inputs, logits);
-    this.#lengths[lane] = end;
+    this.#bind({ start: this.#lane(row), count: 1 }, tokenIds.length).run(inputs, logits);
+    this.advance(row, startPosition + tokenIds.length);
+  }
+
+  /** One token for each of some rows. The result's lines follow the lanes: answers the lane of each row. */
+  decode(rows: readonly DecodingRow[], logitsFor: (laneCount: number) => Float32Array): readonly number[] {
+    const { range, lanes, tokenIds, seqlens } = this.gather(rows);
+    this.#bind(range, 1).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(range.count) }, logitsFor(range.count));
+    return lanes;
   }
 
   /**
-   * One token for each of some rows. The result's lines follow the lanes: answers the lane of each row.
-   * Rows of the group that are not part of the call may lie between; their next position gets a value that a later call overwrites.
+   * Brings rows that decode together in the first lanes: which these are, their tokens and lengths before them. Rows of the group that are not part of the call
+   * may lie between; their next position gets a value that a later call overwrites.
    */
-  decode(
-    rows: readonly { readonly row: RowId; readonly tokenId: number; readonly position: number }[],
-    logitsFor: (laneCount: number) => Float32Array,
-  ): readonly number[] {
+  gather(rows: readonly DecodingRow[]): GatheredRows {
     this.#compact(new Set(rows.map(({ row }) => row)));
     const lanes = rows.map(({ row }) => this.#lane(row));
     const count = Math.max(...lanes) + 1;
@@ -115,8 +136,47 @@ export class RowGroup implements Disposable {
       seqlens[lane] = position;
       this.#lengths[lane] = position + 1;
     });
-    this.#bind(0, count, 1).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(count) }, logitsFor(count));
-    return lanes;
+    return { range: { start: 0, count }, lanes, tokenIds, seqlens };
+  }
+
+  rangeOf(row: RowId): LaneRange {
+    return { start: this.#lane(row), count: 1 };
+  }
+
+  /** A row has so many positions now. */
+  advance(row: RowId, positions: number): void {
+    this.#lengths[this.#lane(row)] = positions;
+  }
+
+  get capacity(): number {
+    return this.#options.capacity;
+  }
+
+  /** The least profile of graphs that serves some lanes. */
+  profile({ start, count }: LaneRange): GraphProfile {
+    return this.#adapters.profile(start, count);
+  }
+
+  /** Those of some lanes for graphs of a session; kept for the next call. */
+  tensors(range: LaneRange, profile: GraphProfile, { precision, graph }: ChosenSession): LaneTensors {
+    const adapted = this.#adapted(range);
+    const key = `${profile}:${precision}:${range.start}:${range.count}:${adapted}`;
+    const known = this.#tensors.get(key);
+    if (known) return known;
+    const { environment, model } = this.#options;
+    const { layerCount } = model.shape;
+    const tensors = new LaneTensors({
+      environment,
+      graph,
+      layerCount,
+      kv: this.#kv,
+      kvScales: model.kvScales,
+      adapters: this.#adapters,
+      adapted,
+      ...range,
+    });
+    this.#tensors.set(key, tensors);
+    return tensors;
   }
 
   get isEmpty(): boolean {
@@ -124,7 +184,7 @@ export class RowGroup implements Disposable {
   }
 
   dispose(): void {
-    this.#bound.clear();
+    this.#tensors.clear();
     this.#adapters.dispose();
     this.#kv.dispose();
   }
@@ -161,34 +221,34 @@ export class RowGroup implements Disposable {
     else if (lane >= 2 * this.#laneOf.size) this.#kv.discardLane(lane);
   }
 
-  #bind(start: number, count: number, tokenCount: number): BoundLanes {
-    const profile = this.#adapters.profile(start, count);
+  #bind(range: LaneRange, tokenCount: number): BoundLanes {
+    const profile = this.profile(range);
     const { environment, model, sessions } = this.#options;
-    const { precision, graph, session } = sessions.session(profile, count * tokenCount);
-    const shared = this.#adapters.areShared(start, count);
-    const key = `${profile}:${precision}:${start}:${count}:${shared ? 'shared' : 'apart'}`;
-    const known = this.#bound.get(key);
+    const chosen = sessions.session(profile, range.count * tokenCount);
+    const tensors = this.tensors(range, profile, chosen);
+    const known = this.#bound.get(tensors);
     if (known) return known;
-    const bound = new BoundLanes({
-      environment,
-      session,
-      graph,
-      layerCount: model.shape.layerCount,
-      vocabularySize: model.shape.vocabularySize,
-      kv: this.#kv,
-      kvScales: model.kvScales,
-      adapters: this.#adapters,
-      start,
-      count,
-      shared,
-    });
-    this.#bound.set(key, bound);
+    const { graph, session } = chosen;
+    const { vocabularySize } = model.shape;
+    const bound = new BoundLanes({ environment, session, graph, vocabularySize, tensors, adapters: this.#adapters, ...range });
+    this.#bound.set(tensors, bound);
     return bound;
   }
 
+  #adapted({ start, count }: LaneRange): 'all' | 'first' | 'none' {
+    if (this.#adapters.profile(start, count) === 'none') return 'none';
+    return this.#adapters.areShared(start, count) ? 'first' : 'all';
+  }
+
   #unbindAdapters(): void {
-    const stale = [...this.#bound.entries()].filter(([, bound]) => bound.hasAdapters);
-    for (const [key] of stale) this.#bound.delete(key);
+    const stale = [...this.#tensors.entries()].filter(([, tensors]) => tensors.hasAdapters);
+    for (const [key] of stale) this.#tensors.delete(key);
+  }
+
+  #forget(tensors: LaneTensors): void {
+    this.#bound.get(tensors)?.dispose();
+    this.#bound.delete(tensors);
+    tensors.dispose();
   }
 
   #lane(row: RowId): number {

@@ -1,6 +1,6 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
 import { hasInt8Tiles, processorFlags } from '../../core/index.ts';
-import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, Precision } from '../../models/index.ts';
+import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, MixedProfile, Precision } from '../../models/index.ts';
 import {
   createSession,
   createSessionApart,
@@ -17,6 +17,10 @@ export interface ChosenSession {
   readonly graph: CompiledGraph;
   readonly session: Session;
 }
+
+export type WantedSession =
+  | { readonly profile: GraphProfile; readonly tokenCount: number; readonly mixed?: false }
+  | { readonly profile: MixedProfile; readonly tokenCount: number; readonly mixed: true };
 
 /**
  * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
@@ -49,16 +53,25 @@ export class SessionTable implements Disposable {
 
   /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
   session(profile: GraphProfile, tokenCount: number): ChosenSession {
-    const model = this.#modelFor(profile, tokenCount);
-    const key = `${profile}:${model.precision}`;
+    return this.load({ profile, tokenCount });
+  }
+
+  /** The session for a mixed call of so many tokens over both parts. Loads it at first use. */
+  mixedSession(profile: MixedProfile, tokenCount: number): ChosenSession {
+    return this.load({ profile, tokenCount, mixed: true });
+  }
+
+  load(wanted: WantedSession): ChosenSession {
+    const model = this.#modelFor(wanted);
+    const key = keyOf(wanted, model);
     const known = this.#sessions.get(key);
     if (known) return known;
-    const graph = model.graphs[profile];
+    const graph = wanted.mixed ? model.mixedGraphs[wanted.profile] : model.graphs[wanted.profile];
     const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
     // Rows with adapters need it before their first call.
-    if (profile !== 'none' && model.sideLevels) this.sideLevels?.prepare();
+    if (wanted.profile !== 'none' && model.sideLevels) this.sideLevels?.prepare();
     return chosen;
   }
 
@@ -72,8 +85,8 @@ export class SessionTable implements Disposable {
     return { precision: this.#model.precision, graph: { path: graphPath, weightNames: sharedNames, loraGroups: [] }, session };
   }
 
-  isLoaded(profile: GraphProfile, tokenCount: number): boolean {
-    return this.#sessions.has(`${profile}:${this.#modelFor(profile, tokenCount).precision}`);
+  isLoaded(wanted: WantedSession): boolean {
+    return this.#sessions.has(keyOf(wanted, this.#modelFor(wanted)));
   }
 
   /** To be called when no session will be made soon. */
@@ -98,15 +111,14 @@ export class SessionTable implements Disposable {
     const { sideLevels: graph } = model;
     if (graph === null) return null;
     const weights = (): SessionOptions => ({ weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
-    return new SideLevels(
-      this.#environment,
-      graph,
-      () => (this.#levelsSession ??= createSession(this.#environment, graph.path, weights())),
-    );
+    return new SideLevels(graph, () => (this.#levelsSession ??= createSession(this.#environment, graph.path, weights())));
   }
 
-  #modelFor(profile: GraphProfile, tokenCount: number): CompiledModel {
-    return this.#second && this.#leastTokens && tokenCount >= this.#leastTokens[profile] ? this.#second : this.#model;
+  #modelFor({ profile, tokenCount, mixed = false }: WantedSession): CompiledModel {
+    if (!this.#second || !this.#leastTokens) return this.#model;
+    // Its side paths read levels, and a mixed call has two sets of them.
+    if (mixed && this.#second.sideLevels) return this.#second;
+    return tokenCount >= this.#leastTokens[profile] ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {
@@ -116,4 +128,8 @@ export class SessionTable implements Disposable {
     this.#weights.set(model, weights);
     return weights;
   }
+}
+
+function keyOf({ profile, mixed = false }: WantedSession, { precision }: CompiledModel): string {
+  return `${mixed ? 'mixed ' : ''}${profile}:${precision}`;
 }

@@ -2,31 +2,19 @@
 // if it can be beside the calls of rows that decode meanwhile.
 import { type PackedAdapter, packedArray } from '../../adapters/packed.ts';
 import type { SideLevelsGraph } from '../../models/index.ts';
-import {
-  type Binding,
-  createTensor,
-  type ElementType,
-  type OrtEnvironment,
-  type Session,
-  type Tensor,
-  type TensorData,
-} from '../../runtime/index.ts';
-import { keptLevelBytes, type KeptLevels, type LaneLevels, restoreLevels, type SiteLevels } from './kept-levels.ts';
-
-const SCALE_BYTES = Float32Array.BYTES_PER_ELEMENT;
+import type { NamedData, Session } from '../../runtime/index.ts';
+import { keptLevelBytes, type KeptLevels, type LaneLevels, restoreLevels } from './kept-levels.ts';
 
 export class SideLevels {
   /** Groups that have levels. */
   readonly groupIds: ReadonlySet<string>;
-  readonly #environment: OrtEnvironment;
   readonly #sites: SideLevelsGraph['sites'];
   readonly #session: () => Session;
   /** As long as the host cache has the adapter. */
   readonly #kept = new WeakMap<PackedAdapter, KeptLevels>();
 
   /** `session` is loaded when it is first needed. */
-  constructor(environment: OrtEnvironment, { sites }: SideLevelsGraph, session: () => Session) {
-    this.#environment = environment;
+  constructor({ sites }: SideLevelsGraph, session: () => Session) {
     this.#sites = sites;
     this.#session = session;
     this.groupIds = new Set(sites.map(({ group }) => group));
@@ -35,15 +23,14 @@ export class SideLevels {
   /** Loads what the first adapter would have to wait for. */
   prepare(): void {
     this.#session();
-    this.#environment.apart.start();
   }
 
   /** Makes the levels of an adapter on another thread, so that no row waits for it when the adapter comes into a lane. */
   async make(adapter: PackedAdapter): Promise<void> {
     if (this.#kept.has(adapter)) return;
-    using making = this.#begin(adapter);
-    await making.binding.runApart();
-    this.#kept.set(adapter, making.levels);
+    const { inputs, outputs, levels } = this.#plan(adapter);
+    await this.#session().runApart(inputs, outputs);
+    this.#kept.set(adapter, levels);
   }
 
   /** Writes the levels of an adapter into a lane; makes them first if nobody has. */
@@ -54,67 +41,35 @@ export class SideLevels {
   }
 
   #makeHere(adapter: PackedAdapter): KeptLevels {
-    using making = this.#begin(adapter);
-    making.binding.run();
-    return making.levels;
+    const { inputs, outputs, levels } = this.#plan(adapter);
+    this.#session().run(inputs, outputs);
+    return levels;
   }
 
-  #begin(adapter: PackedAdapter): Making {
-    const making = new Making(this.#environment, this.#session());
-    try {
-      making.bind(this.#sites, adapter);
-    } catch (error) {
-      making.dispose();
-      throw error;
-    }
-    return making;
-  }
-}
-
-/** Bound inputs and outputs of one adapter. */
-class Making implements Disposable {
-  readonly levels = new Map<string, SiteLevels>();
-  readonly binding: Binding;
-  readonly #environment: OrtEnvironment;
-  readonly #tensors: Tensor[] = [];
-
-  constructor(environment: OrtEnvironment, session: Session) {
-    this.#environment = environment;
-    this.binding = session.createBinding();
-  }
-
-  bind(sites: SideLevelsGraph['sites'], adapter: PackedAdapter): void {
+  #plan(adapter: PackedAdapter): {
+    readonly inputs: readonly NamedData[];
+    readonly outputs: readonly NamedData[];
+    readonly levels: KeptLevels;
+  } {
     const known = new Map(adapter.header.sites.map((site) => [site.site, site]));
     const memory = new ArrayBuffer(keptLevelBytes(adapter));
     let offset = 0;
-    for (const { site, inFeatures, blockSize } of sites) {
+    const sites = this.#sites.map(({ site, inFeatures, blockSize }) => {
       const own = known.get(site);
       const rank = own?.rank ?? 0;
-      const made = {
-        levels: new Int8Array(memory, offset + rank * SCALE_BYTES, inFeatures * rank),
-        scales: new Float32Array(memory, offset, rank),
-      };
-      offset += rank * (SCALE_BYTES + inFeatures);
-      const shape = [1, inFeatures / blockSize, blockSize, rank];
-      this.binding.input(site, this.#tensor('float32', shape, own ? packedArray(adapter, own.a) : new Float32Array()));
-      this.binding.output(`${site}.levels`, this.#tensor('int8', shape, made.levels));
-      this.binding.output(`${site}.scales`, this.#tensor('float32', [1, 1, 1, rank], made.scales));
-      if (own) this.levels.set(site, made);
-    }
-  }
-
-  dispose(): void {
-    this.binding.dispose();
-    for (const tensor of this.#tensors) tensor.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  #tensor(type: ElementType, shape: readonly number[], data: TensorData): Tensor {
-    const made = createTensor(this.#environment, type, shape, data);
-    this.#tensors.push(made);
-    return made;
+      const scales = new Float32Array(memory, offset, rank);
+      const levels = new Int8Array(memory, offset + scales.byteLength, inFeatures * rank);
+      offset += scales.byteLength + levels.byteLength;
+      const a = own ? packedArray(adapter, own.a) : new Float32Array();
+      return { site, shape: [1, inFeatures / blockSize, blockSize, rank], a, levels, scales };
+    });
+    return {
+      inputs: sites.map(({ site, shape, a }) => ({ name: site, type: 'float32', shape, data: a })),
+      outputs: sites.flatMap(({ site, shape, levels, scales }): readonly NamedData[] => [
+        { name: `${site}.levels`, type: 'int8', shape, data: levels },
+        { name: `${site}.scales`, type: 'float32', shape: [1, 1, 1, scales.length], data: scales },
+      ]),
+      levels: new Map(sites.filter(({ site }) => known.has(site)).map(({ site, levels, scales }) => [site, { levels, scales }])),
+    };
   }
 }

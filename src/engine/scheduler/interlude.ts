@@ -1,5 +1,5 @@
 // What may run between two decode calls: joins and prompt chunks, within a time that keeps the rows that decode flowing. Pure.
-import { CHUNK_STEP, predictPrefill, type CallCosts } from './costs.ts';
+import { CHUNK_STEP, type ChunkCosts, predictChunk } from './costs.ts';
 
 /** The time since the latest decode call. */
 export interface Interlude {
@@ -45,6 +45,7 @@ export interface ChunkLimits {
   readonly tokenCount: number;
   /** Largest chunk of one call. */
   readonly maxChunk: number;
+  readonly place: ChunkPlace;
 }
 
 /**
@@ -53,17 +54,32 @@ export interface ChunkLimits {
  */
 const WORTHWHILE_CHUNK = 6 * CHUNK_STEP;
 
+/**
+ * In a mixed call the decoding rows have paid for what does not depend on tokens, but for reading what is cached of the prompt: little as long as that
+ * is not more than so many positions.
+ */
+const WORTHWHILE_MIXED_CHUNK = 2 * CHUNK_STEP;
+const FEW_POSITIONS = 512;
+
+export type ChunkPlace = 'alone' | 'mixed';
+
 /** So long a prompt waits for the time of a worthwhile chunk. */
 const MOST_PASSED = 2;
 
 /** Tokens of the next prefill call: what fits, the least chunk when it is the interlude's first action and has waited, else 0. */
-export function chunkFor(costs: CallCosts, interlude: Interlude, leftMs: number, { position, tokenCount, maxChunk }: ChunkLimits): number {
+export function chunkFor(
+  costs: ChunkCosts,
+  interlude: Interlude,
+  leftMs: number,
+  { position, tokenCount, maxChunk, place }: ChunkLimits,
+): number {
   const most = Math.min(tokenCount, maxChunk);
-  const predictedMs = (count: number): number => predictPrefill(costs, count, position);
+  const predictedMs = (count: number): number => predictChunk(costs, count, position);
   if (leftMs === Infinity) return unhurriedChunk(most, predictedMs);
-  if (most <= WORTHWHILE_CHUNK) return allows(interlude, leftMs, predictedMs(most)) ? most : 0;
+  const worthwhile = place === 'mixed' && position < FEW_POSITIONS ? WORTHWHILE_MIXED_CHUNK : WORTHWHILE_CHUNK;
+  if (most <= worthwhile) return allows(interlude, leftMs, predictedMs(most)) ? most : 0;
   const hasWaited = interlude.actionCount === 0 && interlude.passedCount === MOST_PASSED;
-  const least = hasWaited ? CHUNK_STEP : WORTHWHILE_CHUNK;
+  const least = hasWaited ? CHUNK_STEP : worthwhile;
   for (let count = most; count >= least; count = Math.ceil(count / CHUNK_STEP - 1) * CHUNK_STEP) {
     if (predictedMs(count) <= leftMs) return count;
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fakeAdapter } from '../../../test/support/fake-adapters.ts';
-import { createCosts, recordPrefill } from './costs.ts';
+import { createCosts, recordChunk, recordDecode, recordMixed } from './costs.ts';
 import { afterAction, afterDecode } from './interlude.ts';
 import { laneOf, planCall, type Pace, type RowView } from './plan.ts';
 
@@ -15,6 +15,7 @@ const row = (id: number, changes: Partial<RowView> = {}): RowView => ({
   maxChunk: 32,
   nextBlock: null,
   canShare: false,
+  canMix: true,
   ...changes,
 });
 
@@ -25,7 +26,7 @@ const FOUR_DECODE = [1, 2, 3, 4].map((id) => row(id));
 /** 2 ms a prompt token were measured at every size; a decode call takes `decodeMs`. */
 function pace(decodeMs: number, changes: Partial<Pace> = {}): Pace {
   const costs = createCosts();
-  for (const size of [16, 32, 64, 128]) recordPrefill(costs, size, 0, 2 * size);
+  for (const size of [16, 32, 64, 128]) recordChunk(costs.prefill, size, 0, 2 * size);
   return { costs, interlude: afterDecode(decodeMs), maxStretch: 2, ...changes };
 }
 
@@ -42,7 +43,7 @@ describe('planning a call', () => {
   it('takes more than 128 tokens while nothing decodes only where the call is known to stay short', () => {
     const chunk = (msPerToken: number | null): unknown => {
       const costs = createCosts();
-      if (msPerToken !== null) recordPrefill(costs, 128, 0, 128 * msPerToken);
+      if (msPerToken !== null) recordChunk(costs.prefill, 128, 0, 128 * msPerToken);
       return planCall([reader(1, { prefillTarget: 900, maxChunk: 512 })], new Map(), { ...pace(1), costs });
     };
     expect([null, 0.4, 0.5, 1, 3].map(chunk)).toMatchObject([128, 512, 256, 128, 128].map((tokenCount) => ({ tokenCount })));
@@ -155,5 +156,48 @@ describe('planning a call', () => {
       }),
       { seed: 3 },
     );
+  });
+});
+
+describe('planning a mixed call', () => {
+  const DECODE = { kind: 'decode', capacity: 512, merged: null, rows: [1, 2, 3, 4] };
+
+  /** Decode calls of capacity 512 were measured, and 1 ms for each token that a chunk in them has. */
+  function mixedPace(decodeMs: number): Pace {
+    const alone = pace(decodeMs);
+    recordDecode(alone.costs, '512', decodeMs);
+    for (const size of [8, 16, 32, 64, 128]) recordMixed(alone.costs, '512', size, 0, decodeMs + size);
+    return alone;
+  }
+
+  it('takes a chunk together with the rows that decode, as much as their time allows', () => {
+    const rows = [...FOUR_DECODE, reader(5, { maxChunk: 128, capacity: 2048 })];
+    expect(planCall(rows, new Map(), mixedPace(20))).toEqual({
+      kind: 'mixed',
+      prefill: { kind: 'prefill', row: 5, tokenCount: 20 },
+      decode: DECODE,
+    });
+    const spent = { ...mixedPace(20), interlude: afterAction(afterDecode(20), 11) };
+    expect(planCall(rows, new Map(), spent)).toMatchObject({ prefill: { tokenCount: 8 } });
+    expect(planCall(rows, new Map(), { ...spent, interlude: afterAction(afterDecode(20), 13) })).toEqual(DECODE);
+  });
+
+  it('takes small chunks while little of the prompt is cached, and later only worthwhile ones', () => {
+    const read = (cachedPositions: number): RowView => reader(5, { cachedPositions, prefillTarget: 900, maxChunk: 128 });
+    expect(planCall([...FOUR_DECODE, read(400)], new Map(), mixedPace(10))).toMatchObject({ kind: 'mixed', prefill: { tokenCount: 8 } });
+    expect(planCall([...FOUR_DECODE, read(600)], new Map(), mixedPace(10))).toEqual(DECODE);
+    expect(planCall([...FOUR_DECODE, read(600)], new Map(), mixedPace(26))).toMatchObject({ kind: 'mixed', prefill: { tokenCount: 24 } });
+  });
+
+  it.each([
+    ['the prompt', [...FOUR_DECODE, reader(5, { canMix: false })]],
+    ['a row that decodes', [...FOUR_DECODE.slice(1), row(1, { canMix: false }), reader(5)]],
+    ['a prompt of a merged adapter', [...FOUR_DECODE, reader(5, { merged: fakeAdapter(1).digest })]],
+  ])('reads the prompt in a call of its own where %s cannot be mixed', (_, rows) => {
+    expect(planCall(rows, new Map(), mixedPace(60))).toEqual({ kind: 'prefill', row: 5, tokenCount: 28 });
+  });
+
+  it('waits with it for the first measured decode call of these rows', () => {
+    expect(planCall([...FOUR_DECODE, reader(5)], new Map(), pace(60))).toMatchObject({ kind: 'prefill' });
   });
 });

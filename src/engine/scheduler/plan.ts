@@ -1,10 +1,10 @@
 // Which session call runs next. A pure policy: rows, the lanes' history and measured costs in, one call plan out.
-// Prompts are read between decode calls as far as the interlude has time; decode batches of different capacities and of merged adapters, the
+// Prompts are read between decode calls, or in them, as far as the interlude has time; decode batches of different capacities and of merged adapters, the
 // lanes, take turns.
 import type { Digest } from '../../core/index.ts';
 import type { RowId } from '../ports.ts';
 import type { CallCosts } from './costs.ts';
-import { chunkFor, type Interlude, remainingMs } from './interlude.ts';
+import { chunkFor, type ChunkPlace, type Interlude, remainingMs } from './interlude.ts';
 
 export interface RowView {
   readonly id: RowId;
@@ -23,11 +23,31 @@ export interface RowView {
   readonly nextBlock: string | null;
   /** The row can take that block from the cache when another row has filled it. */
   readonly canShare: boolean;
+  /** It can be part of a mixed call. */
+  readonly canMix: boolean;
 }
 
-export type CallPlan =
-  | { readonly kind: 'prefill'; readonly row: RowId; readonly tokenCount: number }
-  | { readonly kind: 'decode'; readonly capacity: number; readonly merged: Digest | null; readonly rows: readonly RowId[] };
+export interface PrefillPlan {
+  readonly kind: 'prefill';
+  readonly row: RowId;
+  readonly tokenCount: number;
+}
+
+export interface DecodePlan {
+  readonly kind: 'decode';
+  readonly capacity: number;
+  readonly merged: Digest | null;
+  readonly rows: readonly RowId[];
+}
+
+/** `decode` is of the base's session. */
+export interface MixedPlan {
+  readonly kind: 'mixed';
+  readonly prefill: PrefillPlan;
+  readonly decode: DecodePlan;
+}
+
+export type CallPlan = PrefillPlan | DecodePlan | MixedPlan;
 
 /** Rows of one lane share decode calls. */
 export type LaneName = string;
@@ -45,10 +65,22 @@ export interface Pace {
   readonly maxStretch: number;
 }
 
-/** A chunk of a prompt while the interlude has time for one, else the decode lane that waited longest; null when no row has work. */
+/**
+ * A chunk of a prompt while the interlude has time for one, in one call with the decode lane whose turn it is where that can be; else that lane, the one that
+ * waited longest; null when no row has work.
+ */
 export function planCall(rows: readonly RowView[], turns: LaneTurns, pace: Pace): CallPlan | null {
-  const prefill = planPrefill(rows, pace);
-  if (prefill !== null) return prefill;
+  const decode = planDecode(rows, turns);
+  const row = nextToRead(rows);
+  if (row === null) return decode;
+  const place = decode !== null && canMix(rows, row, decode, pace) ? 'mixed' : 'alone';
+  const tokenCount = chunkOf(row, decodingCount(rows), place, pace);
+  if (tokenCount === 0) return decode;
+  const prefill: PrefillPlan = { kind: 'prefill', row: row.id, tokenCount };
+  return decode !== null && place === 'mixed' ? { kind: 'mixed', prefill, decode } : prefill;
+}
+
+function planDecode(rows: readonly RowView[], turns: LaneTurns): DecodePlan | null {
   const decoding = rows.filter((row) => !isPrefilling(row));
   const lanes = new Map(decoding.map((row) => [laneOf(row), row]));
   const lane = leastRecent([...lanes.keys()], (candidate) => turns.get(candidate) ?? -1);
@@ -58,22 +90,30 @@ export function planCall(rows: readonly RowView[], turns: LaneTurns, pace: Pace)
   return { kind: 'decode', capacity, merged, rows: decoding.filter((row) => laneOf(row) === lane).map((row) => row.id) };
 }
 
+/** What a mixed call takes longer than its decode call is known only where that was measured. */
+function canMix(rows: readonly RowView[], row: RowView, decode: DecodePlan, { costs }: Pace): boolean {
+  const parts = [row, ...rows.filter(({ id }) => decode.rows.includes(id))];
+  return costs.decodeMs.has(laneOf(decode)) && parts.every((part) => part.canMix && part.merged === null);
+}
+
 export function decodingCount(rows: readonly Pick<RowView, 'cachedPositions' | 'prefillTarget'>[]): number {
   return rows.filter((row) => !isPrefilling(row)).length;
 }
 
 /** Prefilling rows take turns, so a short prompt does not wait for the whole of a long one. */
-function planPrefill(rows: readonly RowView[], { costs, interlude, maxStretch }: Pace): CallPlan | null {
-  const row = leastRecent(withoutFollowers(rows.filter(isPrefilling)), (candidate) => candidate.lastPrefillStep);
-  if (row === null) return null;
-  const leftMs = remainingMs(interlude, maxStretch, decodingCount(rows));
-  const { cachedPositions, prefillTarget, maxChunk } = row;
-  const tokenCount = chunkFor(costs, interlude, leftMs, {
-    position: cachedPositions,
-    tokenCount: prefillTarget - cachedPositions,
-    maxChunk,
-  });
-  return tokenCount === 0 ? null : { kind: 'prefill', row: row.id, tokenCount };
+function nextToRead(rows: readonly RowView[]): RowView | null {
+  return leastRecent(withoutFollowers(rows.filter(isPrefilling)), (candidate) => candidate.lastPrefillStep);
+}
+
+function chunkOf(
+  { cachedPositions, prefillTarget, maxChunk }: RowView,
+  decoding: number,
+  place: ChunkPlace,
+  { costs, interlude, maxStretch }: Pace,
+): number {
+  const leftMs = remainingMs(interlude, maxStretch, decoding);
+  const limits = { position: cachedPositions, tokenCount: prefillTarget - cachedPositions, maxChunk, place };
+  return chunkFor(place === 'mixed' ? costs.mixed : costs.prefill, interlude, leftMs, limits);
 }
 
 /** A row whose next block is being computed by one that joined before waits for it: choices of one request read their prompt once. */

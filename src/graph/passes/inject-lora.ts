@@ -4,6 +4,7 @@ import { int } from '../ir/attributes.ts';
 import type { Graph, Node, ProjectionSite, Value } from '../ir/graph.ts';
 import { input, output, splitIntoParts } from '../ir/rewrite.ts';
 import type { Dim } from '../ir/tensor-type.ts';
+import { emitParts, emitWhole, isMixed, ofRows, rowsInput } from '../ops/call-parts.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
 import { type LoraGroup, loraGroupId, loraInput } from './lora-group.ts';
@@ -12,12 +13,14 @@ import type { Pass } from './pass.ts';
 /** linear: A and B of the layers' linears. full: also gain (DoRA) and bias (lora_bias), the embedding and the head. */
 export type LoraProfile = 'linear' | 'full';
 
+/** In a graph for mixed calls the side paths of rows and chunk are apart; the groups name the chunk's inputs, `ofRows` those of the rows. */
 export function injectLora(profile: LoraProfile): Pass {
   return {
     name: `inject-lora-${profile}`,
     requires(graph) {
       const [present] = graph.inputs.filter(({ name }) => name.startsWith('lora.'));
       if (present) throw new Error(`the graph has adapter inputs already, ${present.name} for one`);
+      if (isMixed(graph) && profile !== 'linear') throw new Error(`mixed calls have no profile ${profile}`);
     },
     run(graph) {
       const loraGroups: LoraGroup[] = [];
@@ -39,9 +42,10 @@ function inject(graph: Graph, node: Node, site: ProjectionSite, profile: LoraPro
   const inputs = addInputs(graph, node, site, profile);
   const split = splitIntoParts(graph, node);
   const emitter = emitterAfter(graph, split ?? node, `${scopeOf(node)}/lora`);
-  const sides = sidePaths(emitter, node, site, inputs);
+  const isSplit = split !== undefined;
+  const sides = isMixed(graph) ? mixedSides(emitter, node, site, inputs, isSplit) : sidePaths(emitter, input(node), site, inputs, isSplit);
   if (split) adaptParts(emitter, split, sides, inputs);
-  else adapt(emitter, output(node), { ...inputs, side: joined(emitter, sides) });
+  else for (const side of sides) adapt(emitter, output(node), { ...inputs, side });
   return {
     id: loraGroupId(site),
     kind: site.kind,
@@ -108,23 +112,37 @@ function adaptParts(emitter: Emitter, split: Node, sides: readonly Value[], { ga
     adapt(emitter, output(split, index), { side, gain: gains[index] ?? null, bias: biases[index] ?? null, suffix: String(index) });
 }
 
-/** split(x A)_i B_i, [batch, seq, out of the part]; the embedding's x A is its input already. */
-function sidePaths(emitter: Emitter, node: Node, site: ProjectionSite, { a, ranks, b }: SideInputs): readonly Value[] {
-  const down = site.kind === 'embedding' ? a : emitter.emit('MatMul', [input(node), a], {}, { name: 'a' });
+/** split(x A)_i B_i, [batch, seq, out of the part], apart or one beside the other; the embedding's x A is its input already. */
+function sidePaths(emitter: Emitter, x: Value, site: ProjectionSite, { a, ranks, b }: SideInputs, apart: boolean): readonly Value[] {
+  const down = site.kind === 'embedding' ? a : emitter.emit('MatMul', [x, a], {}, { name: 'a' });
   if (!ranks) return [up(emitter, down, b[0], 'b')];
   const head = down.shape.slice(0, -1);
   const downs = emitter.emitAll(
     'Split',
     [down, ranks],
     { axis: int(-1) },
-    { name: 'split', wanted: site.parts.map(() => true), shapes: site.parts.map((part) => [...head, rankDim(part.site)]) },
+    { name: 'split', wanted: site.parts.map(() => true), shapes: b.map((factor) => [...head, dim(factor.shape, 1)]) },
   );
-  return downs.map((part, index) => up(emitter, part, b[index], `b${index}`));
+  const ups = downs.map((part, index) => up(emitter, part, b[index], `b${index}`));
+  return apart ? ups : [emitter.emit('Concat', ups, { axis: int(-1) }, { name: 'concat' })];
 }
 
-function joined(emitter: Emitter, sides: readonly Value[]): Value {
-  const [first, ...others] = sides;
-  return first && others.length === 0 ? first : emitter.emit('Concat', sides, { axis: int(-1) }, { name: 'concat' });
+/** Those of rows and chunk, then brought together. */
+function mixedSides(emitter: Emitter, node: Node, site: ProjectionSite, inputs: SideInputs, apart: boolean): readonly Value[] {
+  const x = input(node);
+  const parts = emitParts(emitter, x);
+  const rowsSides = sidePaths(emitter.scope('rows'), parts.rows, site, inputsOfRows(emitter.graph, inputs), apart);
+  const chunkSides = sidePaths(emitter.scope('chunk'), parts.chunk, site, inputs, apart);
+  return rowsSides.map((rows, index) => {
+    const chunk = chunkSides[index];
+    if (!chunk) throw new Error(`${node.name} has no side path ${index} for the chunk`);
+    return emitWhole(emitter.scope(`part${index}`), { rows, chunk }, x);
+  });
+}
+
+function inputsOfRows(graph: Graph, { a, ranks, b }: SideInputs): SideInputs {
+  const ownRanks = ranks && graph.addInput(ofRows(ranks.name), ranks.type, ranks.shape);
+  return { a: rowsInput(graph, a), ranks: ownRanks, b: b.map((factor) => rowsInput(graph, factor)), gain: null, bias: null };
 }
 
 function up(emitter: Emitter, down: Value, b: Value | undefined, name: string): Value {

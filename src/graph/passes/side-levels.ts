@@ -5,6 +5,7 @@ import { hadamard } from '../ir/hadamard.ts';
 import { type BlockSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
 import { input, replaceNode, soleUser } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
+import { type CallParts, emitParts, ofRows, wholeOf } from '../ops/call-parts.ts';
 import { type Emitter, emitterAfter, emitterAtEnd, scopeOf } from '../ops/emitter.ts';
 import { dim, fixedDim } from '../ops/shapes.ts';
 import { loraGroupId, loraInput, type SideLevels } from './lora-group.ts';
@@ -30,17 +31,42 @@ export function quantiseSide(graph: Graph, site: ProjectionSite, x: XLevels, rot
   const node = a && soleUser(graph, a);
   if (!a || !node) return null;
   const smoothing = smoothingOf(graph, node);
+  const scales = loraInput(id, 'scales');
+  const rowsA = graph.value(ofRows(a.name));
+  const rowsNode = rowsA && soleUser(graph, rowsA);
+  if (rowsA && rowsNode) {
+    const { rows, chunk } = partsOf(graph, node, x);
+    replaceProduct(graph, rowsNode, { a: rowsA, scales: ofRows(scales), x: rows });
+    replaceProduct(graph, node, { a, scales, x: chunk });
+  } else replaceProduct(graph, node, { a, scales, x });
+  return { id, scales, inFeatures: fixedDim(a.shape, 1, `size of ${a.name}`), smoothing, rotation };
+}
+
+/** The product x A over levels of both, behind `node`, which it replaces. */
+function replaceProduct(
+  graph: Graph,
+  node: Node,
+  { a, scales: name, x }: { readonly a: Value; readonly scales: string; readonly x: XLevels },
+): void {
   graph.retypeInput(a, 'int8');
-  const scales = graph.addInput(loraInput(id, 'scales'), 'float32', [dim(a.shape, 0), 1, dim(a.shape, 2)]);
+  const scales = graph.addInput(name, 'float32', [dim(a.shape, 0), 1, dim(a.shape, 2)]);
   const emitter = emitterAfter(graph, node, scopeOf(node));
   const product = emitter.emit('MatMulIntegerToFloat', [x.levels, a, x.step, scales, x.zero], {}, { name: 'a_levels' });
   replaceNode(graph, node, [x.scale ? emitter.emit('Mul', [product, x.scale], {}, { name: 'a_scaled' }) : product]);
-  return { id, scales: scales.name, inFeatures: fixedDim(a.shape, 1, `size of ${a.name}`), smoothing, rotation };
+}
+
+/** Levels of the rows and of the chunk, in front of the first product that reads them. */
+function partsOf(graph: Graph, first: Node, { levels, scale, ...x }: XLevels): { readonly rows: XLevels; readonly chunk: XLevels } {
+  const emitter = emitterAfter(graph, graph.producer(levels) ?? null, `${scopeOf(first)}/levels`);
+  const ofLevels = emitParts(emitter, levels);
+  const ofScale = scale && emitParts(emitter.scope('scale'), scale);
+  const part = (name: keyof CallParts): XLevels => ({ ...x, levels: ofLevels[name], scale: ofScale && ofScale[name] });
+  return { rows: part('rows'), chunk: part('chunk') };
 }
 
 /** The factors by which the side path's own x was multiplied again, if it was. */
 function smoothingOf(graph: Graph, side: Node): WeightRecipe | null {
-  const restored = graph.producer(input(side));
+  const restored = graph.producer(wholeOf(graph, input(side)));
   const factors = restored?.op === 'Mul' && restored.inputs[1] ? graph.recipe(restored.inputs[1]) : undefined;
   return factors ?? null;
 }

@@ -1,18 +1,26 @@
 // The fake executor with the costs of a real one, which lie in lanes: a decode call covers all of them up to the last row that decodes.
 import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import type { Digest } from '../../../src/core/index.ts';
-import type { RowId, SessionCall } from '../../../src/engine/ports.ts';
-import { FakeExecutor } from '../../support/fake-executor.ts';
+import type { DecodeCall, PrefillCall, RowId, SessionCall } from '../../../src/engine/ports.ts';
+import { FakeExecutor, rowsOf } from '../../support/fake-executor.ts';
 
 /** Milliseconds as measured on a quiet machine (Zen 4, 2 cores, 30 November 2026). */
+interface ChunkCosts {
+  readonly call: number;
+  readonly token: number;
+}
+
 interface Costs {
-  readonly prefill: { readonly call: number; readonly token: number };
+  readonly prefill: ChunkCosts;
+  /** Beside the decode call. */
+  readonly mixed: ChunkCosts;
   readonly decode: readonly (readonly [lanes: number, ms: number])[];
 }
 
 /** Adapters of rank 16 on all linears. */
 const WITH_ADAPTERS: Costs = {
   prefill: { call: 10.5, token: 0.49 },
+  mixed: { call: 4, token: 0.53 },
   decode: [
     [1, 9],
     [2, 11.7],
@@ -25,6 +33,7 @@ const WITH_ADAPTERS: Costs = {
 };
 const WITHOUT: Costs = {
   prefill: { call: 7.5, token: 0.46 },
+  mixed: { call: 2, token: 0.42 },
   decode: [
     [1, 6.5],
     [2, 8],
@@ -33,9 +42,7 @@ const WITHOUT: Costs = {
     [16, 22],
   ],
 };
-const JOIN_MS = 6;
-/** An adapter's first row: its levels are made. */
-const FIRST_JOIN_MS = 12;
+const JOIN_MS = 5.5;
 const MOVE_MS = 6;
 /** Attention, for each cached position: of a prompt's call, of each of its tokens, and of a row that decodes. */
 const POSITION_MS = { call: 0.0045, token: 0.00045, row: 0.0024 };
@@ -44,7 +51,6 @@ const POSITION_MS = { call: 0.0045, token: 0.00045, row: 0.0024 };
 export class LanedExecutor extends FakeExecutor {
   readonly #lanes: (RowId | null)[];
   readonly #adapted = new Set<RowId>();
-  readonly #known = new WeakSet<PackedAdapter>();
   readonly #spend: (ms: number) => void;
 
   constructor(laneCount: number, spend: (ms: number) => void) {
@@ -58,8 +64,7 @@ export class LanedExecutor extends FakeExecutor {
     this.#lanes[this.#lanes.indexOf(null)] = row;
     if (adapter === null) return;
     this.#adapted.add(row);
-    this.#spend(JOIN_MS + (this.#known.has(adapter) ? 0 : FIRST_JOIN_MS));
-    this.#known.add(adapter);
+    this.#spend(JOIN_MS);
   }
 
   override removeRow(row: RowId): void {
@@ -70,16 +75,28 @@ export class LanedExecutor extends FakeExecutor {
 
   override run(call: SessionCall): Float32Array {
     const logits = super.run(call);
-    if (call.kind === 'prefill') {
-      const { prefill } = this.#costs([call.row]);
-      const { length } = call.tokenIds;
-      this.#spend(prefill.call + prefill.token * length + call.startPosition * (POSITION_MS.call + POSITION_MS.token * length));
-    } else {
-      const rows = call.rows.map(({ row }) => row);
-      const positions = call.rows.reduce((sum, { position }) => sum + position, 0);
-      this.#spend(decodeMs(this.#costs(rows), this.#cover(new Set(rows))) + positions * POSITION_MS.row);
+    switch (call.kind) {
+      case 'prefill':
+        this.#spendChunk(call, this.#costs([call.row]).prefill);
+        break;
+      case 'decode':
+        this.#spendDecode(call);
+        break;
+      case 'mixed':
+        this.#spendDecode(call.decode);
+        this.#spendChunk(call.prefill, this.#costs(rowsOf(call)).mixed);
     }
     return logits;
+  }
+
+  #spendChunk({ tokenIds: { length }, startPosition }: PrefillCall, { call, token }: ChunkCosts): void {
+    this.#spend(call + token * length + startPosition * (POSITION_MS.call + POSITION_MS.token * length));
+  }
+
+  #spendDecode(call: DecodeCall): void {
+    const rows = rowsOf(call);
+    const positions = call.rows.reduce((sum, { position }) => sum + position, 0);
+    this.#spend(decodeMs(this.#costs(rows), this.#cover(new Set(rows))) + positions * POSITION_MS.row);
   }
 
   #costs(rows: readonly RowId[]): Costs {

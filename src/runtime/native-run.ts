@@ -1,0 +1,38 @@
+// One run of a session over raw pointers alone, so that any thread of the process can make it: binding and tensors live for the run.
+import { NativeHandle } from './handles.ts';
+import type { OrtLibrary } from './library.ts';
+import { createNativeTensor, type NativeTensor } from './native-tensor.ts';
+
+export interface NamedTensor extends NativeTensor {
+  readonly name: string;
+}
+
+/** A plain record that can be sent to another thread. Everything that it points to must outlive the call. */
+export interface NativeRunRequest {
+  readonly session: unknown;
+  readonly runOptions: unknown;
+  readonly memoryInfo: unknown;
+  readonly inputs: readonly NamedTensor[];
+  readonly outputs: readonly NamedTensor[];
+}
+
+/** @throws Error with ONNX Runtime's message. */
+export function runNative(library: OrtLibrary, { session, runOptions, memoryInfo, inputs, outputs }: NativeRunRequest): void {
+  const values: NativeHandle[] = [];
+  using binding = new NativeHandle('binding', library.create('CreateIoBinding', session), (pointer) =>
+    library.call('ReleaseIoBinding', pointer),
+  );
+  const bind = (name: 'BindInput' | 'BindOutput', tensor: NamedTensor): void => {
+    const pointer = createNativeTensor(library, memoryInfo, tensor);
+    const value = new NativeHandle('tensor', pointer, (released) => library.call('ReleaseValue', released));
+    values.push(value);
+    library.check(name, binding.pointer, tensor.name, value.pointer);
+  };
+  try {
+    for (const input of inputs) bind('BindInput', input);
+    for (const output of outputs) bind('BindOutput', output);
+    library.check('RunWithBinding', session, runOptions, binding.pointer);
+  } finally {
+    for (const value of values) value.dispose();
+  }
+}
