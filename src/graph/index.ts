@@ -49,7 +49,7 @@ export { type Pass, type PassReport, type PassResult, runPasses } from './passes
 export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
 export { quantiseLinears } from './passes/quantise-linears.ts';
 export { quantiseRows, type RowProduct, type RowProducts } from './passes/quantise-rows.ts';
-export { sideBlockSize, sideLevelsGraph } from './passes/side-levels.ts';
+export { type LevelStack, sideBlockSize, sideLevelsGraph } from './passes/side-levels.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';
 export type { DropoutInputs, SiteInputs, TrainedSiteSpec } from './passes/trained-site.ts';
 export { trainSites, type TrainedSites, type TrainSitesOptions } from './passes/train-sites.ts';

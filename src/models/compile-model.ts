@@ -31,7 +31,7 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 15;
+export const COMPILER_VERSION = 16;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -48,7 +48,8 @@ interface ManifestGraph extends ManifestFile {
 }
 
 interface ManifestSideLevels extends ManifestFile {
-  readonly sites: SideLevelsGraph['sites'];
+  readonly stacks: SideLevelsGraph['stacks'];
+  readonly groupIds: SideLevelsGraph['groupIds'];
 }
 
 interface ManifestGraphs {
@@ -208,7 +209,8 @@ async function writeCompiled(
     graphs: graphs as Manifest['graphs'],
     sideLevels: sideLevels && {
       ...(await writeGraph(sideLevels.graph, join(folder, SIDE_LEVELS_FILE), weights.place)),
-      sites: sideLevels.sites,
+      stacks: sideLevels.stacks,
+      groupIds: sideLevels.groupIds,
     },
   });
 }

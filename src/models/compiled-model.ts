@@ -51,11 +51,20 @@ export interface CompiledGraph {
 }
 
 /**
- * Makes int8 A from the float32 A of an adapter. For each site: input `<site>` float32 [1, inFeatures / blockSize, blockSize, rank], outputs `<site>.levels`
- * int8 of the same shape, `<site>.scales` float32 [1, 1, 1, rank]. The rank may be 0.
+ * Makes int8 A from the float32 A of an adapter, of sites of one rank at once. For each stack: inputs `<name>.a` float32 [n, inFeatures / blockSize, blockSize, rank]
+ * and `<name>.ids` int64 [n], places of these in `sites`; outputs `<name>.levels` int8 of the same shape, `<name>.scales` float32 [n, 1, 1, rank]. n is at least 1.
  */
 export interface SideLevelsGraph extends Pick<CompiledGraph, 'path' | 'weightNames'> {
-  readonly sites: readonly { readonly site: string; readonly group: string; readonly inFeatures: number; readonly blockSize: number }[];
+  readonly stacks: readonly LevelStack[];
+  /** Of the inputs that take levels. */
+  readonly groupIds: readonly string[];
+}
+
+export interface LevelStack {
+  readonly name: string;
+  readonly inFeatures: number;
+  readonly blockSize: number;
+  readonly sites: readonly string[];
 }
 
 export interface CompiledModel {

@@ -6,6 +6,7 @@ export {
   type GraphProfile,
   type KvPrecision,
   type KvScales,
+  type LevelStack,
   type LoraInputGroup,
   type MixedProfile,
   type Precision,

@@ -52,6 +52,13 @@ export function addressOf({ buffer, byteOffset }: ArrayBufferView): bigint {
   return koffi.address(buffer) + BigInt(byteOffset);
 }
 
+/** Memory by its address, or that of an array. */
+export function bytesOf({ data, bytes }: { readonly data: unknown; readonly bytes: number }): Uint8Array {
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, bytes);
+  if (typeof data !== 'bigint') throw new Error('memory is neither an array nor an address');
+  return new Uint8Array(koffi.view(data, bytes));
+}
+
 const collected = new FinalizationRegistry<Held>((held) => pages?.release(held));
 
 /** A block of memory with one owner. Typed arrays over `buffer` must not be used after dispose. */

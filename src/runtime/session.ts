@@ -30,8 +30,8 @@ export interface NamedData {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: readonly number[];
-  /** As for `createTensor`. */
-  readonly data: TensorData;
+  /** As for `createTensor`; or parts of an input that are copied together for the run, one behind the other. */
+  readonly data: TensorData | readonly TensorData[];
 }
 
 export interface Session extends Disposable {
@@ -66,24 +66,19 @@ function sessionOf(environment: OrtEnvironment, pointer: unknown): Session {
   const handle = new NativeHandle('session', pointer, (session) => environment.library.call('ReleaseSession', session));
   return {
     createBinding: () => createBinding(environment, handle),
-    run(inputs, outputs) {
-      const tensor = (data: NamedData): NamedTensor => ({
-        ...data,
-        data: memoryOf(data.type, data.shape, data.data),
-        bytes: data.data.byteLength,
-      });
-      runNative(environment.library, runOf(environment, handle, inputs.map(tensor), outputs.map(tensor)));
+    run: (inputs, outputs) => {
+      const here = (data: TensorData): unknown => data;
+      runNative(environment.library, runOf(environment, handle, { inputs, outputs }, here));
     },
-    async runApart(inputs, outputs) {
+    runApart: async (inputs, outputs) => {
       const memories = new Set<TensorData>();
-      const tensor = (data: NamedData): NamedTensor => {
-        const memory = memoryOf(data.type, data.shape, data.data);
-        memories.add(memory);
-        return { ...data, data: addressOf(memory), bytes: data.data.byteLength };
+      const there = (data: TensorData): unknown => {
+        memories.add(data);
+        return addressOf(data);
       };
       inUse.add(memories);
       try {
-        await environment.apart.do({ kind: 'run', request: runOf(environment, handle, inputs.map(tensor), outputs.map(tensor)) });
+        await environment.apart.do({ kind: 'run', request: runOf(environment, handle, { inputs, outputs }, there) });
       } finally {
         inUse.delete(memories);
       }
@@ -99,10 +94,20 @@ const inUse = new Set<ReadonlySet<TensorData>>();
 function runOf(
   { runOptions, memoryInfo }: OrtEnvironment,
   session: NativeHandle,
-  inputs: readonly NamedTensor[],
-  outputs: readonly NamedTensor[],
+  { inputs, outputs }: { readonly inputs: readonly NamedData[]; readonly outputs: readonly NamedData[] },
+  place: (data: TensorData) => unknown,
 ): NativeRunRequest {
-  return { session: session.pointer, runOptions: runOptions.pointer, memoryInfo: memoryInfo.pointer, inputs, outputs };
+  const tensor = ({ name, type, shape, data }: NamedData): NamedTensor => {
+    const parts = memoryOf(type, shape, 'byteLength' in data ? [data] : data);
+    return { name, type, shape, parts: parts.map((part) => ({ data: place(part), bytes: part.byteLength })) };
+  };
+  return {
+    session: session.pointer,
+    runOptions: runOptions.pointer,
+    memoryInfo: memoryInfo.pointer,
+    inputs: inputs.map(tensor),
+    outputs: outputs.map(tensor),
+  };
 }
 
 function requestOf(

@@ -24,7 +24,7 @@ const EMPTY = new Uint8Array(new ArrayBuffer(64));
  */
 export function createTensor(environment: OrtEnvironment, type: ElementType, shape: readonly number[], data: TensorData): Tensor {
   const { library, memoryInfo } = environment;
-  const memory = memoryOf(type, shape, data);
+  const [memory = EMPTY] = memoryOf(type, shape, [data]);
   const pointer = createNativeTensor(library, memoryInfo.pointer, { type, shape, data: memory, bytes: data.byteLength });
   const handle = new NativeHandle('tensor', pointer, (value) => {
     library.call('ReleaseValue', value);
@@ -34,13 +34,13 @@ export function createTensor(environment: OrtEnvironment, type: ElementType, sha
   return { type, shape: [...shape], handle, dispose: () => handle.dispose(), [Symbol.dispose]: () => handle.dispose() };
 }
 
-/** What a tensor's pointer can be taken of. @throws Error when the shape does not match the data's length. */
-export function memoryOf(type: ElementType, shape: readonly number[], data: TensorData): TensorData {
+/** What a tensor's pointer can be taken of, for each part of its data. @throws Error when the shape does not match their length. */
+export function memoryOf(type: ElementType, shape: readonly number[], parts: readonly TensorData[]): readonly TensorData[] {
   const bytes = shape.reduce((product, size) => product * size, 1) * ELEMENT_BYTES[type];
-  if (bytes !== data.byteLength)
-    throw new Error(`tensor ${type} [${shape.join(', ')}] needs ${bytes} bytes, its data has ${data.byteLength}`);
+  const given = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (bytes !== given) throw new Error(`tensor ${type} [${shape.join(', ')}] needs ${bytes} bytes, its data has ${given}`);
   // Touching `.buffer` moves a small array off V8's heap before its address is taken.
-  return data.buffer.byteLength === 0 || bytes === 0 ? EMPTY : data;
+  return bytes === 0 ? [EMPTY] : parts.filter(({ buffer }) => buffer.byteLength > 0);
 }
 
 /** Bound memory must stay referenced from JavaScript for as long as the native value lives. */

@@ -39,10 +39,14 @@ function expectedColumn(
 
 async function levelsOf(how: SideLevels, kind: RowLevels, a: Float32Array, rank: number) {
   const block = sideBlockSize(how);
-  const results = await runGraph(sideLevelsGraph([how], kind), tinyCheckpoint, {
-    [how.id]: { data: a, dims: [LANES, IN / block, block, rank] },
+  const { graph, stacks } = sideLevelsGraph([group('another', { rotation: how.rotation }), how], kind);
+  expect(stacks).toMatchObject([{ inFeatures: IN, blockSize: block, ids: ['another', how.id] }]);
+  const [{ name = '' } = {}] = stacks;
+  const results = await runGraph(graph, tinyCheckpoint, {
+    [`${name}.a`]: { data: a, dims: [LANES, IN / block, block, rank] },
+    [`${name}.ids`]: { data: BigInt64Array.of(1n, 1n), dims: [LANES] },
   });
-  return { levels: results[`${how.id}.levels`], scales: results[`${how.id}.scales`] };
+  return { levels: results[`${name}.levels`], scales: results[`${name}.scales`] };
 }
 
 describe('levels of A', () => {

@@ -1,5 +1,6 @@
 // Side paths over levels: where a projection multiplies in integers, its side path reads the same levels of x, and A in int8 with a scale for each
 // column. A quarter of the bytes, and x is not read again. Here is what a pass needs for it, and the graph that makes such an A.
+import { int } from '../ir/attributes.ts';
 import { Graph, type Node, type ProjectionSite, type Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
 import { type BlockSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
@@ -76,29 +77,74 @@ export function sideBlockSize({ rotation, inFeatures }: SideLevels): number {
   return rotation ?? inFeatures;
 }
 
-/**
- * For each group: input `<id>` float32 [lanes, inFeatures / block, block, R], A as adapters have it; outputs `<id>.levels` int8, of the same shape, and
- * `<id>.scales` float32 [lanes, 1, 1, R]. R may be 0.
- */
-export function sideLevelsGraph(groups: readonly SideLevels[], kind: RowLevels): Graph {
-  const graph = new Graph('side-levels');
-  for (const group of groups) emitLevels(emitterAtEnd(graph, group.id), group, LARGEST_LEVEL[kind]);
-  return graph;
+/** Matrices A of one shape that are turned alike. */
+export interface LevelStack {
+  /** In front of the names of its inputs and outputs. */
+  readonly name: string;
+  readonly inFeatures: number;
+  readonly blockSize: number;
+  /** Ids of those that it may hold; inputs name them by their place here. */
+  readonly ids: readonly string[];
 }
 
-function emitLevels(emitter: Emitter, group: SideLevels, largestLevel: number): void {
+/**
+ * Makes levels of many A at once. For each stack: inputs `<name>.a` float32 [n, inFeatures / block, block, rank], A as adapters have it, and `<name>.ids` int64 [n],
+ * whose they are; outputs `<name>.levels` int8, of the same shape, and `<name>.scales` float32 [n, 1, 1, rank]. n is at least 1.
+ */
+export function sideLevelsGraph(
+  sides: readonly SideLevels[],
+  kind: RowLevels,
+): { readonly graph: Graph; readonly stacks: readonly LevelStack[] } {
+  const graph = new Graph('side-levels');
+  const byShape = new Map<string, SideLevels[]>();
+  for (const side of sides) {
+    const name = `${side.inFeatures}.${side.rotation ?? 'plain'}`;
+    byShape.set(name, [...(byShape.get(name) ?? []), side]);
+  }
+  const stacks = [...byShape].map(([name, alike]) => emitStack(emitterAtEnd(graph, name), name, alike, LARGEST_LEVEL[kind]));
+  return { graph, stacks };
+}
+
+function emitStack(emitter: Emitter, name: string, sides: readonly SideLevels[], largestLevel: number): LevelStack {
   const { graph } = emitter;
-  const block = sideBlockSize(group);
-  const blocks = group.inFeatures / block;
+  const [first] = sides;
+  if (!first) throw new Error(`the stack ${name} is empty`);
+  const { inFeatures, rotation } = first;
+  const block = sideBlockSize(first);
+  const blocks = inFeatures / block;
   const known = (values: ConstantValues, shape: readonly number[] = []): Value => graph.initializer(constant(values, shape));
-  const a = graph.addInput(group.id, 'float32', ['lanes', blocks, block, `${group.id}.rank`]);
-  const smooth = group.smoothing ? emitter.emit('Mul', [a, graph.initializer(group.smoothing, [blocks, block, 1])]) : a;
-  const turned = group.rotation ? emitter.emit('MatMul', [known(hadamard(block), [block, block]), smooth], {}, { name: 'turned' }) : smooth;
+  const a = graph.addInput(`${name}.a`, 'float32', [`${name}.n`, blocks, block, `${name}.rank`]);
+  const ids = graph.addInput(`${name}.ids`, 'int64', [`${name}.n`]);
+  const factors = known(smoothingTable(sides), [sides.length, blocks, block, 1]);
+  const smooth = emitter.emit(
+    'Mul',
+    [a, emitter.emit('Gather', [factors, ids], { axis: int(0) }, { name: 'factors' })],
+    {},
+    { name: 'smooth' },
+  );
+  const turned = rotation ? emitter.emit('MatMul', [known(hadamard(rotation), [block, block]), smooth], {}, { name: 'turned' }) : smooth;
   const ofColumn = emitLargest(emitter, turned, [1, 2]);
   const largest = emitter.emit('Max', [ofColumn, known(Float32Array.of(TINY))], {}, { name: 'divisor' });
   const ofLargest = emitter.emit('Div', [turned, largest], {}, { name: 'of_largest' });
   const step = known(Float32Array.of(1 / largestLevel));
-  const levels = emitter.emit('QuantizeLinear', [ofLargest, step, known(Int8Array.of(0))]);
-  graph.addOutput(levels, `${group.id}.levels`);
-  graph.addOutput(emitter.emit('Mul', [largest, step]), `${group.id}.scales`);
+  graph.addOutput(emitter.emit('QuantizeLinear', [ofLargest, step, known(Int8Array.of(0))]), `${name}.levels`);
+  graph.addOutput(emitter.emit('Mul', [largest, step], {}, { name: 'steps' }), `${name}.scales`);
+  return { name, inFeatures, blockSize: block, ids: sides.map(({ id }) => id) };
+}
+
+/** [sides, inFeatures]; 1 where an input is not smoothed. */
+function smoothingTable(sides: readonly SideLevels[]): Float32Array {
+  const rows = sides.map(({ id, inFeatures, smoothing }) => {
+    if (smoothing === null) return new Float32Array(inFeatures).fill(1);
+    if (smoothing.kind !== 'values' || !(smoothing.values instanceof Float32Array))
+      throw new Error(`the smoothing of ${id} is a ${smoothing.kind}, expected float32 values`);
+    return smoothing.values;
+  });
+  const table = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let offset = 0;
+  for (const row of rows) {
+    table.set(row, offset);
+    offset += row.length;
+  }
+  return table;
 }

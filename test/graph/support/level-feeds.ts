@@ -14,19 +14,21 @@ export async function withLevels(
   const taken = sideLevels.filter(({ id }) => names.has(id));
   if (taken.length === 0) return feeds;
   const aOf = (id: string): Feed => feeds[names.get(id)?.a ?? ''] ?? { data: new Float32Array(), dims: [] };
-  const inBlocks = taken.map((group) => {
+  const levels: (readonly [string, Feed])[] = [];
+  for (const group of taken) {
     const { data, dims } = aOf(group.id);
     const [lanes = 0, inFeatures = 0, rank = 0] = dims;
     const block = sideBlockSize(group);
-    return [group.id, { data, dims: [lanes, inFeatures / block, block, rank] }] as const;
-  });
-  const results = await runGraph(sideLevelsGraph(taken, kind), tinyCheckpoint, Object.fromEntries(inBlocks));
-  const levels = taken.flatMap(({ id, scales }): readonly (readonly [string, Feed])[] => {
-    const [lanes = 0, , rank = 0] = aOf(id).dims;
-    return [
-      [names.get(id)?.a ?? '', { data: Int8Array.from(results[`${id}.levels`]?.data ?? []), dims: aOf(id).dims }],
-      [scales, { data: results[`${id}.scales`]?.data ?? new Float32Array(), dims: [lanes, 1, rank] }],
-    ];
-  });
+    const { graph, stacks } = sideLevelsGraph([group], kind);
+    const [{ name = '' } = {}] = stacks;
+    const results = await runGraph(graph, tinyCheckpoint, {
+      [`${name}.a`]: { data, dims: [lanes, inFeatures / block, block, rank] },
+      [`${name}.ids`]: { data: new BigInt64Array(lanes), dims: [lanes] },
+    });
+    levels.push(
+      [names.get(group.id)?.a ?? '', { data: Int8Array.from(results[`${name}.levels`]?.data ?? []), dims }],
+      [group.scales, { data: results[`${name}.scales`]?.data ?? new Float32Array(), dims: [lanes, 1, rank] }],
+    );
+  }
   return { ...feeds, ...Object.fromEntries<Feed>(levels) };
 }
