@@ -155,25 +155,21 @@ describe('graphs for mixed calls', () => {
         %pair/levels: uint8[1, tokens, 4] = QuantizeLinear(%pair/of_largest, [0.007874015718698502], [128])
         %pair/lora/chunk/levels/parts.part0: uint8[1, rows, 4], %pair/lora/chunk/levels/parts.part1: uint8[1, chunk.tokens, 4] = Split(%pair/levels, %parts.tokens) {axis=1}
         %pair/lora/chunk/levels/rows: uint8[rows, 1, 4] = Reshape(%pair/lora/chunk/levels/parts.part0, [-1, 1, 0])
-        %pair/lora/chunk/levels/scale/parts.part0: float32[1, rows, 1], %pair/lora/chunk/levels/scale/parts.part1: float32[1, chunk.tokens, 1] = Split(%pair/largest, %parts.tokens) {axis=1}
-        %pair/lora/chunk/levels/scale/rows: float32[rows, 1, 1] = Reshape(%pair/lora/chunk/levels/scale/parts.part0, [-1, 1, 0])
         %pair/product: float32[1, tokens, 5] = MatMulIntegerToFloat(%pair/levels, @w8.paired.data(product(w,values(e643b30f9b91de7a1236f2cb6c5290e4))), [0.007874015718698502], @w8.paired.scales(product(w,values(e643b30f9b91de7a1236f2cb6c5290e4))), [128])
-        %pair/scaled: float32[1, tokens, 5] = Mul(%pair/product, %pair/largest)
         %pair/lora/rows/a_levels: float32[rows, 1, rows.lora.pair.rank] = MatMulIntegerToFloat(%pair/lora/chunk/levels/rows, %rows.lora.pair.a, [0.007874015718698502], %rows.lora.pair.scales, [128])
-        %pair/lora/rows/a_scaled: float32[rows, 1, rows.lora.pair.rank] = Mul(%pair/lora/rows/a_levels, %pair/lora/chunk/levels/scale/rows)
-        %pair/lora/rows/split.part0: float32[rows, 1, rows.lora.one.rank], %pair/lora/rows/split.part1: float32[rows, 1, rows.lora.two.rank] = Split(%pair/lora/rows/a_scaled, %rows.lora.pair.ranks) {axis=-1}
+        %pair/lora/rows/split.part0: float32[rows, 1, rows.lora.one.rank], %pair/lora/rows/split.part1: float32[rows, 1, rows.lora.two.rank] = Split(%pair/lora/rows/a_levels, %rows.lora.pair.ranks) {axis=-1}
         %pair/lora/rows/b0: float32[rows, 1, 2] = MatMul(%pair/lora/rows/split.part0, %rows.lora.one.b)
         %pair/lora/rows/b1: float32[rows, 1, 3] = MatMul(%pair/lora/rows/split.part1, %rows.lora.two.b)
         %pair/lora/rows/concat: float32[rows, 1, 5] = Concat(%pair/lora/rows/b0, %pair/lora/rows/b1) {axis=-1}
         %pair/lora/chunk/a_levels: float32[1, chunk.tokens, lora.pair.rank] = MatMulIntegerToFloat(%pair/lora/chunk/levels/parts.part1, %lora.pair.a, [0.007874015718698502], %lora.pair.scales, [128])
-        %pair/lora/chunk/a_scaled: float32[1, chunk.tokens, lora.pair.rank] = Mul(%pair/lora/chunk/a_levels, %pair/lora/chunk/levels/scale/parts.part1)
-        %pair/lora/chunk/split.part0: float32[1, chunk.tokens, lora.one.rank], %pair/lora/chunk/split.part1: float32[1, chunk.tokens, lora.two.rank] = Split(%pair/lora/chunk/a_scaled, %lora.pair.ranks) {axis=-1}
+        %pair/lora/chunk/split.part0: float32[1, chunk.tokens, lora.one.rank], %pair/lora/chunk/split.part1: float32[1, chunk.tokens, lora.two.rank] = Split(%pair/lora/chunk/a_levels, %lora.pair.ranks) {axis=-1}
         %pair/lora/chunk/b0: float32[1, chunk.tokens, 2] = MatMul(%pair/lora/chunk/split.part0, %lora.one.b)
         %pair/lora/chunk/b1: float32[1, chunk.tokens, 3] = MatMul(%pair/lora/chunk/split.part1, %lora.two.b)
         %pair/lora/chunk/concat: float32[1, chunk.tokens, 5] = Concat(%pair/lora/chunk/b0, %pair/lora/chunk/b1) {axis=-1}
         %pair/lora/part0/flat: float32[1, rows, 5] = Reshape(%pair/lora/rows/concat, [1, -1, 0])
         %pair/lora/part0/whole: float32[1, tokens, 5] = Concat(%pair/lora/part0/flat, %pair/lora/chunk/concat) {axis=1}
-        %y: float32[1, tokens, 5] = Add(%pair/scaled, %pair/lora/part0/whole)
+        %pair/with_side: float32[1, tokens, 5] = Add(%pair/product, %pair/lora/part0/whole)
+        %y: float32[1, tokens, 5] = Mul(%pair/with_side, %pair/largest)
         return %y
       }"
     `);

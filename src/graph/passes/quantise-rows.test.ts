@@ -203,6 +203,43 @@ describe('quantise-rows after fuse-projections', () => {
   });
 });
 
+describe('a scale for each row', () => {
+  const ending = (profile: 'linear' | 'full'): string => {
+    const graph = projections('one');
+    runPasses(graph, [injectLora(profile), quantiseRows(new Map([['one', { products: 1, rotation: null, range: null }]]), 'paired')]);
+    return printGraph(graph)
+      .split('\n')
+      .slice(profile === 'linear' ? -7 : -9)
+      .join('\n');
+  };
+
+  it('stands once behind the sum of product and side path', () => {
+    expect(ending('linear')).toMatchInlineSnapshot(`
+      "  %one/product: float32[b, t, 2] = MatMulIntegerToFloat(%one/levels, @w8.paired.data(w.one), [0.007874015718698502], @w8.paired.scales(w.one), [128])
+        %one/lora/a_levels: float32[b, t, lora.one.rank] = MatMulIntegerToFloat(%one/levels, %lora.one.a, [0.007874015718698502], %lora.one.scales, [128])
+        %one/lora/b: float32[b, t, 2] = MatMul(%one/lora/a_levels, %lora.one.b)
+        %one/with_side: float32[b, t, 2] = Add(%one/product, %one/lora/b)
+        %y.one: float32[b, t, 2] = Mul(%one/with_side, %one/largest)
+        return %y.one
+      }"
+    `);
+  });
+
+  it('stands behind each of them where a gain lies between', () => {
+    expect(ending('full')).toMatchInlineSnapshot(`
+      "  %one/scaled: float32[b, t, 2] = Mul(%one/product, %one/largest)
+        %one/lora/a_levels: float32[b, t, lora.one.rank] = MatMulIntegerToFloat(%one/levels, %lora.one.a, [0.007874015718698502], %lora.one.scales, [128])
+        %one/lora/a_scaled: float32[b, t, lora.one.rank] = Mul(%one/lora/a_levels, %one/largest)
+        %one/lora/b: float32[b, t, 2] = MatMul(%one/lora/a_scaled, %lora.one.b)
+        %one/lora/gain: float32[b, t, 2] = Mul(%one/scaled, %lora.one.gain)
+        %one/lora/sum: float32[b, t, 2] = Add(%one/lora/gain, %one/lora/b)
+        %y.one: float32[b, t, 2] = Add(%one/lora/sum, %lora.one.bias)
+        return %y.one
+      }"
+    `);
+  });
+});
+
 describe('try-rows', () => {
   it('adds a switch to each named projection, between its own product and the row-wise one', () => {
     const graph = projections('one', 'two', 'three');

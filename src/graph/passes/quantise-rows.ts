@@ -3,13 +3,13 @@
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
 import { type BlockSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
-import { input, projectionWeight, replaceNode, splitIntoParts } from '../ir/rewrite.ts';
+import { input, output, projectionWeight, replaceNode, soleUser, splitIntoParts } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import { dim } from '../ops/shapes.ts';
 import type { SideLevels } from './lora-group.ts';
 import type { Pass } from './pass.ts';
-import { quantiseSide } from './side-levels.ts';
+import { hasSide, quantiseSide } from './side-levels.ts';
 
 /** Kernels without VNNI take x as unsigned; 0 is in the middle. */
 const ZERO = 128;
@@ -64,13 +64,31 @@ function quantise(graph: Graph, node: Node, weight: RowWeight): SideLevels | nul
   const float = input(node, 1);
   const emitter = emitterAfter(graph, node, scopeOf(node));
   const split = splitIntoParts(graph, node);
+  const sum = split ? undefined : soleUser(graph, output(node));
   const rows = emitRows(emitter, input(node), weight);
   if (split) quantiseParts(emitter, node, split, rows, weight);
   else replaceNode(graph, node, [emitProduct(emitter, rows, weight, node.site)]);
   if (graph.uses(float).length === 0) graph.removeInitializer(float);
   const [levels, ...finer] = rows.digits;
   if (!node.site || !levels || finer.length > 0) return null;
-  return quantiseSide(graph, node.site, { ...levels, zero: zeroLevel(graph), scale: rows.scale }, weight.rotation);
+  const x = { ...levels, zero: zeroLevel(graph), scale: rows.scale };
+  const scaledTogether = rows.scale !== null && sum !== undefined && hasSide(graph, node.site) && scaleBehind(graph, sum);
+  return quantiseSide(graph, node.site, scaledTogether ? { ...x, scale: null } : x, weight.rotation);
+}
+
+/**
+ * x A B has the same scale for each row as x W: where both are simply added, one product with the scale behind the sum does for both. Answers whether it
+ * does now.
+ */
+function scaleBehind(graph: Graph, sum: Node): boolean {
+  const scaled = sum.op === 'Add' ? graph.producer(input(sum, 0)) : undefined;
+  if (scaled?.op !== 'Mul' || graph.uses(output(scaled)).length !== 1) return false;
+  const emitter = emitterAfter(graph, sum, scopeOf(scaled));
+  const together = emitter.emit('Add', [input(scaled, 0), input(sum, 1)], {}, { name: 'with_side' });
+  const site = scaled.site && { site: scaled.site };
+  replaceNode(graph, sum, [emitter.emit('Mul', [together, input(scaled, 1)], {}, { name: 'scaled_sum', ...site })]);
+  graph.removeNode(scaled);
+  return true;
 }
 
 /** One product a part over the same levels, instead of a pass that copies the parts out of one product. */

@@ -25,6 +25,12 @@ export interface XLevels {
   readonly scale: Value | null;
 }
 
+/** Whether `quantiseSide` finds a side path there. */
+export function hasSide(graph: Graph, site: ProjectionSite): boolean {
+  const a = graph.value(loraInput(loraGroupId(site), 'a'));
+  return a !== undefined && soleUser(graph, a) !== undefined;
+}
+
 /** Makes the side path of a projection read these levels of x, and its input A int8. null: the graph has no side path there. */
 export function quantiseSide(graph: Graph, site: ProjectionSite, x: XLevels, rotation: BlockSize | null): SideLevels | null {
   const id = loraGroupId(site);
