@@ -41,7 +41,7 @@ async function levelsOf(how: SideLevels, kind: RowLevels, a: Float32Array, rank:
   const block = sideBlockSize(how);
   const { graph, stacks } = sideLevelsGraph([group('another', { rotation: how.rotation }), how], kind);
   expect(stacks).toMatchObject([{ inFeatures: IN, blockSize: block, ids: ['another', how.id] }]);
-  const [{ name = '' } = {}] = stacks;
+  const name = stacks[0]?.name ?? '';
   const results = await runGraph(graph, tinyCheckpoint, {
     [`${name}.a`]: { data: a, dims: [LANES, IN / block, block, rank] },
     [`${name}.ids`]: { data: BigInt64Array.of(1n, 1n), dims: [LANES] },

@@ -20,7 +20,7 @@ export async function withLevels(
     const [lanes = 0, inFeatures = 0, rank = 0] = dims;
     const block = sideBlockSize(group);
     const { graph, stacks } = sideLevelsGraph([group], kind);
-    const [{ name = '' } = {}] = stacks;
+    const name = stacks[0]?.name ?? '';
     const results = await runGraph(graph, tinyCheckpoint, {
       [`${name}.a`]: { data, dims: [lanes, inFeatures / block, block, rank] },
       [`${name}.ids`]: { data: new BigInt64Array(lanes), dims: [lanes] },
