@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { adapterSource, fakeAdapter } from '../../test/support/fake-adapters.ts';
 import { request } from '../../test/support/engine-harness.ts';
-import { fakeGreedyTokens, FakeExecutor } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-logits.ts';
 import { createInProcessClient, createMemoryChannel } from '../../test/support/in-process-engine.ts';
 import { isAppError } from '../core/index.ts';
 import { RemoteEngineClient } from './client.ts';

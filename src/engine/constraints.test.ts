@@ -1,7 +1,8 @@
 // Constrained requests over the fake model: only the tokens of their masks come, and waiting for a mask holds up nobody else.
 import { describe, expect, it } from 'vitest';
 import { EngineHarness, request } from '../../test/support/engine-harness.ts';
-import { FakeExecutor, fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-logits.ts';
 import { ManualConstraints } from '../../test/support/manual-constraints.ts';
 
 const SCRIPT = [9, 33, 2, 60, 60, 5];

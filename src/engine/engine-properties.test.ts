@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { adapterSource, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
 import { EngineHarness, request } from '../../test/support/engine-harness.ts';
 import { type Action, action, ADAPTERS, MERGING_ADAPTERS, type Shape } from '../../test/support/engine-histories.ts';
-import { FakeExecutor, fakeGreedyTokens, fillHashLogits } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens, fillHashLogits } from '../../test/support/fake-logits.ts';
 import { HeldMerges } from '../../test/support/held-merges.ts';
 import type { SessionCall } from './ports.ts';
 

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { fakeAdapter, adapterSource, HeldAdapterSource } from '../../test/support/fake-adapters.ts';
 import { EngineHarness, GREEDY, request } from '../../test/support/engine-harness.ts';
-import { FakeExecutor, fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-logits.ts';
 import { AppError } from '../core/index.ts';
 
 const ADAPTERS = [fakeAdapter(1), fakeAdapter(2), fakeAdapter(3)] as const;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { EngineHarness, request } from '../../test/support/engine-harness.ts';
 import { adapterSource, fakeAdapter, fakeMergedOnlyAdapter } from '../../test/support/fake-adapters.ts';
-import { FakeExecutor, fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-logits.ts';
 import { HeldMerges } from '../../test/support/held-merges.ts';
 import { AppError } from '../core/index.ts';
 

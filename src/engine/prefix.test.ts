@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { EngineHarness, GREEDY, request } from '../../test/support/engine-harness.ts';
 import { adapterSource, fakeAdapter } from '../../test/support/fake-adapters.ts';
-import { FakeExecutor, fakeGreedyTokens } from '../../test/support/fake-executor.ts';
+import { FakeExecutor } from '../../test/support/fake-executor.ts';
+import { fakeGreedyTokens } from '../../test/support/fake-logits.ts';
 
 const ADAPTERS = [fakeAdapter(1), fakeAdapter(2)] as const;
 const prompt = (length: number): number[] => Array.from({ length }, (_, index) => (index * 7 + 3) % 64);

@@ -1,7 +1,7 @@
 // Log probabilities of prompt and output through the engine, against the fake model's own distribution.
 import { describe, expect, it } from 'vitest';
 import { EngineHarness, GREEDY, request } from '../../test/support/engine-harness.ts';
-import { fillHashLogits } from '../../test/support/fake-executor.ts';
+import { fillHashLogits } from '../../test/support/fake-logits.ts';
 import type { TokenLogprob } from './messages.ts';
 
 const VOCABULARY = 64;

@@ -5,7 +5,8 @@ import { silentLogger, systemClock } from '../../src/core/index.ts';
 import { type EngineEvent, type FromEngine, type Generation, RemoteEngineClient, type ToEngine } from '../../src/engine/index.ts';
 import { Supervisor } from '../../src/processes/index.ts';
 import { request } from '../support/engine-harness.ts';
-import { fakeGreedyTokens, HANG_TOKEN } from '../support/fake-executor.ts';
+import { HANG_TOKEN } from '../support/fake-executor.ts';
+import { fakeGreedyTokens } from '../support/fake-logits.ts';
 
 let supervisor: Supervisor<ToEngine, FromEngine>;
 let client: RemoteEngineClient;

@@ -4,7 +4,8 @@ import { silentLogger, systemClock } from '../../src/core/index.ts';
 import { type FromEngine, hostEngine, type ToEngine } from '../../src/engine/index.ts';
 import { connectToParent } from '../../src/processes/index.ts';
 import { adapterSource } from './fake-adapters.ts';
-import { FakeExecutor, fillHashLogits, HANG_TOKEN } from './fake-executor.ts';
+import { FakeExecutor, HANG_TOKEN } from './fake-executor.ts';
+import { fillHashLogits } from './fake-logits.ts';
 import { TEST_LIMITS } from './in-process-engine.ts';
 
 function fillOrHang(line: Float32Array, history: readonly number[], adapterKey: number): void {

@@ -14,7 +14,8 @@ const SCRATCH_BYTES = 256 * 1024;
 const MOST_PIECES = 1024;
 
 /**
- * Maps `<folder>/<first two hex digits>/<digest>`, the blob store's rule; whoever removes the file leaves what is mapped.
+ * Maps `<folder>/<first two hex digits>/<digest>`, the blob store's rule; whoever removes the file leaves what is mapped, and
+ * nobody writes into a stored one.
  */
 export function createPackedSource(blobFolder: string): PackedAdapterSource {
   return {
