@@ -10,8 +10,8 @@ import { planRequests, readWorkload, type ZipfWorkload } from './workload.ts';
 const SEEDS = [1, 2, 3, 4];
 /** How long calls take against those of a quiet machine, and what is then asked. */
 const MACHINES = [
-  { slowness: 1, firstTokenBoundMs: 250, betweenTokensBoundMs: 42, longFirstTokenBoundMs: 18_000 },
-  { slowness: 1.6, firstTokenBoundMs: 700, betweenTokensBoundMs: 70, longFirstTokenBoundMs: 29_000 },
+  { slowness: 1, firstTokenBoundMs: 250, betweenTokensBoundMs: 34, longFirstTokenBoundMs: 16_000 },
+  { slowness: 1.6, firstTokenBoundMs: 700, betweenTokensBoundMs: 60, longFirstTokenBoundMs: 26_000 },
 ];
 /** The steady rows decode so long before the long prompt comes. */
 const BEFORE_MS = 2000;
