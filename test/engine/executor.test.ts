@@ -10,21 +10,15 @@ import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, ope
 import { fixturePath } from '../support/repository.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { KL_INT8_KV, LOGPROB_FP32, LOGPROB_INT8_KV } from '../support/tolerances.ts';
+import { distance, logProbabilities } from './log-probabilities.ts';
 import { randomAdapter, seeded } from './random-packed.ts';
 
 const MAX_ROWS = 6;
 const CAPACITIES = [32, 128] as const;
 
-function logProbabilities(logits: Float32Array): Float64Array {
-  const largest = logits.reduce((one, other) => Math.max(one, other), -Infinity);
-  const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
-  return Float64Array.from(logits, (value) => value - largest - Math.log(sum));
-}
-
-function distance(one: Float32Array, other: Float32Array): number {
-  const [left, right] = [logProbabilities(one), logProbabilities(other)];
-  return left.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (right[index] ?? Infinity))), 0);
-}
+/** Actions of a schedule, as often as they are drawn: join, prefill, decode, mixed, grow, leave. */
+const WITH_MIXED = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 5];
+const WITHOUT_MIXED = [0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 5];
 
 interface LiveRow {
   readonly row: number;
@@ -70,7 +64,13 @@ function expected({ tokens, adapter }: Pick<LiveRow, 'tokens' | 'adapter'>, exec
 }
 
 /** One random schedule; answers the largest distance of any row's log probabilities from those alone. */
-function runSchedule(seed: number, stepCount: number, executor: ModelExecutor = shared, reference: ModelExecutor = alone): number {
+function runSchedule(
+  seed: number,
+  stepCount: number,
+  executor: ModelExecutor = shared,
+  reference: ModelExecutor = alone,
+  frequencies = WITH_MIXED,
+): number {
   const random = seeded(seed);
   const pick = (count: number): number => Math.floor(random() * count);
   const { vocabularySize } = base.description;
@@ -151,13 +151,12 @@ function runSchedule(seed: number, stepCount: number, executor: ModelExecutor = 
       live.splice(index, 1);
     },
   ];
-  const weights = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 5];
   for (let step = 0; step < stepCount; step++) {
     for (const row of live.filter(({ capacity, tokens }) => tokens.length >= capacity)) {
       executor.removeRow(row.row);
       live.splice(live.indexOf(row), 1);
     }
-    actions[weights[pick(weights.length)] ?? 0]?.();
+    actions[frequencies[pick(frequencies.length)] ?? 0]?.();
   }
   for (const { row } of live) executor.removeRow(row);
   return worst;
@@ -175,9 +174,11 @@ describe('the executor', () => {
     const options = { model, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
     const [quantised, quantisedAlone] = [createOrtExecutor(options), createOrtExecutor(options)];
     expect(4 * quantised.shape.kvBytesPerPosition).toBe(shared.shape.kvBytesPerPosition);
-    const distances = Array.from({ length: 20 }, (_, index) => runSchedule(index + 1, 60, quantised, quantisedAlone));
-    expect(distances.filter((one) => one > LOGPROB_FP32).length).toBeLessThanOrEqual(2);
+    const distances = Array.from({ length: 20 }, (_, index) => runSchedule(index + 1, 60, quantised, quantisedAlone, WITHOUT_MIXED));
     expect(Math.max(...distances)).toBeLessThan(LOGPROB_INT8_KV);
+    const mixed = Array.from({ length: 20 }, (_, index) => runSchedule(index + 1, 60, quantised, quantisedAlone));
+    // Where a product rounds to the next level is chance; that it hardly ever does is not.
+    expect(mixed.filter((one) => one > LOGPROB_FP32).length).toBeLessThanOrEqual(1);
     const row = { tokens: Array.from({ length: 100 }, (_, index) => (index * 7) % base.description.vocabularySize), adapter: null };
     const [exact, near] = [logProbabilities(expected(row)), logProbabilities(expected(row, quantised))];
     const divergence = exact.reduce((sum, value, id) => sum + Math.exp(value) * (value - (near[id] ?? Infinity)), 0);

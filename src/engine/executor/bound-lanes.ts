@@ -37,10 +37,6 @@ export class BoundLanes implements Disposable {
     options.tensors.bind(this.#binding);
   }
 
-  get tensors(): LaneTensors {
-    return this.#options.tensors;
-  }
-
   /** Runs one call; `logits` [lanes, positions, vocabulary] receives the result. */
   run(inputs: TokenInputs, logits: Float32Array): void {
     const { count, graph, vocabularySize } = this.#options;

@@ -21,11 +21,11 @@ export class NativeWork {
     if (this.#running === 0) done();
   }
 
-  #end(): void {
-    this.#done?.();
-  }
-
   get isClosed(): boolean {
     return this.#done !== null;
+  }
+
+  #end(): void {
+    this.#done?.();
   }
 }

@@ -16,7 +16,10 @@ export function fleetName(index: number): AdapterName {
   return `fleet-${String(index).padStart(5, '0')}` as AdapterName;
 }
 
-/** The first adapter is uploaded as any other; the others are its rows again, each with digests of its own. */
+/**
+ * The first adapter is uploaded as any other; the others are its rows again, each with digests of its own, whose files are links to the first one's. So the system
+ * has them all in its cache: what a cold adapter costs is measured without the disk.
+ */
 export async function fillFleet(dataDir: string, model: ModelPackage, count: number): Promise<void> {
   const storage = openStorage(dataDir);
   try {
