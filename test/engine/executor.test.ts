@@ -10,7 +10,7 @@ import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, ope
 import { fixturePath } from '../support/repository.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { KL_INT8_KV, LOGPROB_FP32, LOGPROB_INT8_KV } from '../support/tolerances.ts';
-import { distance, logProbabilities } from './log-probabilities.ts';
+import { distance, logProbabilities } from '../support/log-probabilities.ts';
 import { randomAdapter, seeded } from './random-packed.ts';
 
 const MAX_ROWS = 6;
@@ -217,7 +217,6 @@ describe('the executor', () => {
       for (let seed = 200; seed < 210; seed++) runSchedule(seed, 40);
       return shared.liveHandles();
     };
-    // The first time makes the bindings of each lane range, which are kept for reuse.
     const first = handlesAfterAll();
     expect(handlesAfterAll()).toBeLessThanOrEqual(first);
     expect(handlesAfterAll()).toBeLessThanOrEqual(first);

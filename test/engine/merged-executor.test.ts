@@ -8,6 +8,7 @@ import { type CompiledModel, ensureCompiled, importModel, type ModelPackage } fr
 import { fixtureAdapter } from '../support/adapter-files.ts';
 import { mergedFormsOf, packFixture, type PackedFixture } from '../support/merged-forms.ts';
 import { fixturePath } from '../support/repository.ts';
+import { distance } from '../support/log-probabilities.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { LOGPROB_FP32 } from '../support/tolerances.ts';
 
@@ -56,17 +57,6 @@ function expected(tokens: readonly number[], { adapter }: PackedFixture): Float3
   const logits = alone.run({ kind: 'prefill', row: 0, tokenIds: tokens, startPosition: 0, logits: 'last' }).slice();
   alone.removeRow(0);
   return logits;
-}
-
-function distance(one: Float32Array, other: Float32Array): number {
-  const [left, right] = [logProbabilities(one), logProbabilities(other)];
-  return left.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (right[index] ?? Infinity))), 0);
-}
-
-function logProbabilities(logits: Float32Array): Float64Array {
-  const largest = logits.reduce((one, other) => Math.max(one, other), -Infinity);
-  const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
-  return Float64Array.from(logits, (value) => value - largest - Math.log(sum));
 }
 
 function uniform(seed: number): () => number {

@@ -8,6 +8,7 @@ import { fixtureAdapter } from '../support/adapter-files.ts';
 import { casesOf, type ExpectedAnswer, readExpected } from '../support/expected.ts';
 import { mergedFormsOf, packFixture, type PackedFixture } from '../support/merged-forms.ts';
 import { realModelFolder } from '../support/real-model.ts';
+import { logProbabilities } from '../support/log-probabilities.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { importTinyModel } from '../support/tiny-model.ts';
 import { KL_MERGED_TO_BASE, LOGPROB_FP32 } from '../support/tolerances.ts';
@@ -82,12 +83,6 @@ function largestDifference(lines: readonly Float64Array[], expected: ExpectedAns
   const next = lines[prompt.length - 1];
   differences.push(...top10.map(([token, logprob]) => Math.abs((next?.[token] ?? Number.NaN) - logprob)));
   return differences.reduce((most, value) => (value <= most ? most : value), 0);
-}
-
-function logProbabilities(logits: Float32Array): Float64Array {
-  const largest = logits.reduce((one, other) => Math.max(one, other), -Infinity);
-  const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
-  return Float64Array.from(logits, (value) => value - largest - Math.log(sum));
 }
 
 describe.each(FOLDERS)('%s merged into %s at fp32', (folder, baseName) => {
