@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkpoint } from '../graph/index.ts';
 import { concatRows } from '../graph/ir/recipe.ts';
-import { hasCommonRange, int8BlockSize, rotationBlock } from './even-inputs.ts';
+import { hasCommonRange, int8BlockSize, rotationSize } from './even-inputs.ts';
 
 const weight = (module: string, width = 128) => checkpoint(`model.layers.0.${module}.weight`, [8, width]);
 
@@ -21,15 +21,15 @@ describe('int8BlockSize', () => {
   });
 });
 
-describe('rotationBlock', () => {
-  it('is the largest block that the width allows, and none for o', () => {
-    expect(['self_attn.o_proj', 'mlp.down_proj', 'self_attn.q_proj'].map((module) => rotationBlock(weight(module)))).toEqual([
-      null,
-      64,
-      64,
-    ]);
-    expect(rotationBlock(checkpoint('model.embed_tokens.weight', [8, 128]))).toBe(64);
-    expect([96, 80].map((width) => rotationBlock(weight('mlp.down_proj', width)))).toEqual([32, null]);
+describe('rotationSize', () => {
+  it('is 16 behind the norms of layers, none for o, and 32 elsewhere', () => {
+    expect(['self_attn.o_proj', 'mlp.down_proj', 'self_attn.q_proj'].map((module) => rotationSize(weight(module)))).toEqual([null, 32, 16]);
+    expect(rotationSize(checkpoint('model.embed_tokens.weight', [8, 128]))).toBe(32);
+  });
+
+  it('is none where the width is no multiple of it', () => {
+    expect([96, 80].map((width) => rotationSize(weight('mlp.down_proj', width)))).toEqual([32, null]);
+    expect([80, 72].map((width) => rotationSize(weight('mlp.up_proj', width)))).toEqual([16, null]);
   });
 });
 
@@ -39,6 +39,6 @@ describe('hasCommonRange', () => {
       ['self_attn.k_proj', 'mlp.up_proj', 'mlp.down_proj', 'self_attn.o_proj'].map((module) => hasCommonRange(weight(module))),
     ).toEqual([true, true, false, false]);
     expect(hasCommonRange(checkpoint('model.embed_tokens.weight', [8, 128]))).toBe(false);
-    expect(hasCommonRange(weight('self_attn.k_proj', 80))).toBe(false);
+    expect(hasCommonRange(weight('self_attn.k_proj', 72))).toBe(false);
   });
 });

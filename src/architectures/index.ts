@@ -9,7 +9,7 @@ export {
   type RowWiseGroup,
   TWO_PRODUCTS,
 } from './compile-decoder.ts';
-export { hasCommonRange, int8BlockSize, rotationBlock } from './even-inputs.ts';
+export { hasCommonRange, int8BlockSize, rotationSize } from './even-inputs.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
 export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';

@@ -15,6 +15,7 @@ export { rotateBlocks } from './ir/hadamard.ts';
 export { Graph, type Node, type ProjectionSite, type SitePart, type Value } from './ir/graph.ts';
 export {
   type BlockSize,
+  type RotationSize,
   checkpoint,
   constant,
   constantBytes,

@@ -31,7 +31,7 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 17;
+export const COMPILER_VERSION = 18;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';

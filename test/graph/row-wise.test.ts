@@ -1,7 +1,15 @@
 // Row-wise int8 products in ONNX Runtime: what they compute, alone and under adapters, and that rows do not meet.
 import { describe, expect, it } from 'vitest';
 import { buildLlama, compileDecoder, type LoraSupport, llamaSites, type RowWise } from '../../src/architectures/index.ts';
-import { fuseProjections, packAttention, type RowLevels, runPasses, smoothInputs, tryRows } from '../../src/graph/index.ts';
+import {
+  fuseProjections,
+  packAttention,
+  type RotationSize,
+  type RowLevels,
+  runPasses,
+  smoothInputs,
+  tryRows,
+} from '../../src/graph/index.ts';
 import { withLevels } from './support/level-feeds.ts';
 import { type Checkpoint, rowQuantisedAndBack } from './support/materialise.ts';
 import { seededValues } from './support/random.ts';
@@ -25,11 +33,16 @@ const rowWise = (products: 1 | 2, levels: RowLevels, smoothing: ReadonlyMap<stri
     [...groups, 'head'].map((group) => [group, { products, rotation: null, range: null, smoothing: smoothing.get(group) ?? null }]),
   ),
 });
+const isNormed = (group: string): boolean => /qkv|gate_up/.test(group);
+const rotationOf = (group: string): RotationSize => (isNormed(group) ? 16 : 32);
 /** The same with turned inputs, and with a range for those of all rows that a norm makes. */
 const turned = (form: RowWise, range: number | null): RowWise => ({
   ...form,
   groups: new Map(
-    [...form.groups].map(([group, how]) => [group, { ...how, rotation: 32, range: /qkv|gate_up/.test(group) ? range : null }]),
+    [...form.groups].map(([group, how]) => [
+      group,
+      { ...how, ...(/qkv|gate_up/.test(group) ? { rotation: 16, range } : { rotation: 32 }) },
+    ]),
   ),
 });
 const linears = (form: RowWise): RowWise => ({ ...form, groups: new Map([...form.groups].filter(([group]) => group !== 'head')) });
@@ -157,7 +170,7 @@ describe('row-wise products', () => {
 describe('a graph with switches', () => {
   it('is the float32 decoder with all off, and the row-wise one with all on', async () => {
     const graph = buildLlama(config, { maxContext: 64 });
-    const trials = new Map(groups.map((group) => [group, { rotation: 32, hasRange: /qkv|gate_up/.test(group) }] as const));
+    const trials = new Map(groups.map((group) => [group, { rotation: rotationOf(group), hasRange: isNormed(group) }] as const));
     runPasses(graph, [fuseProjections, packAttention, smoothInputs(factors), tryRows(trials, 'paired')]);
     const range = 5;
     const numbers = (names: readonly string[], value: number) =>

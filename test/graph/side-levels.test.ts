@@ -21,7 +21,7 @@ const groups = [
   group('plain', {}),
   group('smoothed', { smoothing: constant(factors) }),
   group('turned', { rotation: 32 }),
-  group('both', { smoothing: constant(factors), rotation: 64 }),
+  group('both', { smoothing: constant(factors), rotation: 16 }),
 ];
 
 /** Column `column` of a lane's A [IN, rank] as its levels stand for it: times the factors, then turned. */

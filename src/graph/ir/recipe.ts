@@ -5,6 +5,8 @@ import { elementCount, type ElementType } from './tensor-type.ts';
 
 /** Values along the input dimension that share a scale. */
 export type BlockSize = 32 | 64;
+/** Values along the input dimension that a Hadamard matrix turns together. */
+export type RotationSize = 16 | 32;
 /** Every width that can be quantised is a multiple of it; always that of 4 bits. */
 export const SMALLEST_BLOCK: BlockSize = 32;
 
@@ -41,7 +43,7 @@ export type WeightRecipe =
   /** A matrix with its axes exchanged. */
   | { readonly kind: 'transpose'; readonly of: WeightRecipe }
   /** `of` [..., K] with every block of K turned by `hadamard(blockSize)`. */
-  | { readonly kind: 'rotated'; readonly of: WeightRecipe; readonly blockSize: BlockSize }
+  | { readonly kind: 'rotated'; readonly of: WeightRecipe; readonly blockSize: RotationSize }
   | {
       readonly kind: 'quantised';
       readonly of: WeightRecipe;
@@ -70,7 +72,7 @@ export function concatRows(parts: readonly WeightRecipe[]): WeightRecipe {
   return { kind: 'concat', axis: 0, parts };
 }
 
-export function rotated(of: WeightRecipe, blockSize: BlockSize): WeightRecipe {
+export function rotated(of: WeightRecipe, blockSize: RotationSize): WeightRecipe {
   return { kind: 'rotated', of, blockSize };
 }
 

@@ -1,6 +1,6 @@
 // The contract between a graph with adapter inputs and whoever binds them.
 import type { ProjectionSite, SitePart } from '../ir/graph.ts';
-import type { BlockSize, WeightRecipe } from '../ir/recipe.ts';
+import type { RotationSize, WeightRecipe } from '../ir/recipe.ts';
 
 /**
  * Inputs of one projection, or of the embedding, for B rows (sequences) of T tokens. `parts` lie side by side in the output, out = sum of
@@ -41,7 +41,7 @@ export interface SideLevels {
   readonly scales: string;
   /** A factor for each input channel, [inFeatures]; null: none. */
   readonly smoothing: WeightRecipe | null;
-  readonly rotation: BlockSize | null;
+  readonly rotation: RotationSize | null;
 }
 
 /** A projection that was not fused goes by its one site. */

@@ -2,7 +2,7 @@
 // scale over several rows, which belong to different tenants.
 import type { Graph, Node, Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
-import { type BlockSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
+import { type RotationSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
 import { input, output, projectionWeight, replaceNode, soleUser, splitIntoParts } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
@@ -29,7 +29,7 @@ export interface RowProduct {
    * Values that are turned together by a Hadamard matrix before they are rounded, x in the graph and W beforehand: (x H)(H W) = x W. An outlier
    * then takes a little from the levels of its whole block instead of nearly all from those of the row (QuaRot, Ashkboos et al. 2024). null: none.
    */
-  readonly rotation: BlockSize | null;
+  readonly rotation: RotationSize | null;
   /** Size of the largest value that a level stands for, the same for all rows; larger ones are cut off. null: each row has its own largest one. */
   readonly range: number | null;
 }
@@ -160,7 +160,7 @@ function emitDigit(emitter: Emitter, values: Value, size: number, name: string):
 }
 
 /** Every block of the last axis times a Hadamard matrix; x itself where `size` is null. */
-function emitRotation(emitter: Emitter, x: Value, size: BlockSize | null): Value {
+function emitRotation(emitter: Emitter, x: Value, size: RotationSize | null): Value {
   if (size === null) return x;
   const { graph } = emitter;
   const reshaped = (value: Value, shape: readonly number[], name: string): Value =>

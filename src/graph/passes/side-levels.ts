@@ -3,7 +3,7 @@
 import { int } from '../ir/attributes.ts';
 import { Graph, type Node, type ProjectionSite, type Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
-import { type BlockSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
+import { type RotationSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
 import { input, replaceNode, soleUser } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
 import { type CallParts, emitParts, ofRows, wholeOf } from '../ops/call-parts.ts';
@@ -32,7 +32,7 @@ export function hasSide(graph: Graph, site: ProjectionSite): boolean {
 }
 
 /** Makes the side path of a projection read these levels of x, and its input A int8. null: the graph has no side path there. */
-export function quantiseSide(graph: Graph, site: ProjectionSite, x: XLevels, rotation: BlockSize | null): SideLevels | null {
+export function quantiseSide(graph: Graph, site: ProjectionSite, x: XLevels, rotation: RotationSize | null): SideLevels | null {
   const id = loraGroupId(site);
   const a = graph.value(loraInput(id, 'a'));
   const node = a && soleUser(graph, a);

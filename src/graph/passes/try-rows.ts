@@ -1,6 +1,6 @@
 // For calibration: projections get their row-wise product beside their own, and an input `row_wise.<group>` float32 [1] that goes from the one (0) to
 // the other (1).
-import { type BlockSize, constant, type RowLevels } from '../ir/recipe.ts';
+import { type RotationSize, constant, type RowLevels } from '../ir/recipe.ts';
 import type { Graph, Node } from '../ir/graph.ts';
 import { output, projectionWeight } from '../ir/rewrite.ts';
 import { emitterAfter, scopeOf } from '../ops/emitter.ts';
@@ -9,7 +9,7 @@ import { emitTriedProduct } from './quantise-rows.ts';
 
 export interface RowTrial {
   /** As in `RowProduct`. */
-  readonly rotation: BlockSize | null;
+  readonly rotation: RotationSize | null;
   /** The product is to have one range for all rows: it is an input `range.<group>` float32 [1], and max |x| an output `largest.<group>` [rows, tokens, 1]. */
   readonly hasRange: boolean;
 }

@@ -6,7 +6,7 @@ import type { RowLevels } from '../../graph/index.ts';
 import { float32Tensor, readSafetensors, tensorToFloat32, writeSafetensors } from '../../formats/index.ts';
 
 /** Raise it when the text or what is measured changes: older files are then made again. */
-const CALIBRATION_VERSION = '4';
+const CALIBRATION_VERSION = '5';
 
 const CALIBRATION_FILE = 'calibration.safetensors';
 const FORMAT = 'lorikeet-calibration';

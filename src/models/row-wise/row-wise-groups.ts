@@ -3,7 +3,7 @@ import {
   compileDecoder,
   hasCommonRange,
   type OtherGroups,
-  rotationBlock,
+  rotationSize,
   type RowWise,
   type RowWiseGroup,
   TWO_PRODUCTS,
@@ -40,7 +40,7 @@ export function groupWeights(config: ModelPackage['config']): ReadonlyMap<string
 /** How each group is tried, and multiplied where it is chosen. */
 export function rowTrials(config: ModelPackage['config']): ReadonlyMap<string, RowTrial> {
   return new Map(
-    [...groupWeights(config)].map(([group, weight]) => [group, { rotation: rotationBlock(weight), hasRange: hasCommonRange(weight) }]),
+    [...groupWeights(config)].map(([group, weight]) => [group, { rotation: rotationSize(weight), hasRange: hasCommonRange(weight) }]),
   );
 }
 
