@@ -65,6 +65,24 @@ describe('a canary', () => {
   });
 });
 
+describe('activated versions', () => {
+  it('are told: those that uploads, loads and the pointer make active, with the canary, and no other', async () => {
+    const told: Digest[] = [];
+    const telling = await openTinyRegistry(storage, { onActivated: (digest) => void told.push(digest) });
+    const first = (await uploadFiles(telling, ACME_POET, tinyAdapter(1))).version.digest;
+    const second = (await uploadFiles(telling, ACME_POET, tinyAdapter(2), false)).version.digest;
+    expect(told).toEqual([first]);
+    telling.activate(ACME, POET, 2, '*');
+    telling.activate(ACME, POET, 1, '*', { version: 2, share: 0.1 });
+    expect(told.slice(1)).toEqual([second, first, second]);
+    telling.setPlacement(ACME, POET, { pinned: true });
+    telling.unload(ACME, POET);
+    expect(told).toHaveLength(4);
+    await telling.load(ACME, POET, 'poet@2', { inPlace: false });
+    expect(told.slice(4)).toEqual([second]);
+  });
+});
+
 describe('pins', () => {
   it('are told at the start and whenever they change: active version and canary of every pinned name', async () => {
     const told: (readonly Digest[])[] = [];

@@ -23,6 +23,8 @@ export interface AdapterRegistryParts {
   readonly onPlacements?: (placements: readonly PlacedDigest[]) => void;
   /** Called with the packed digests that must stay in memory, at opening and whenever they change. */
   readonly onPins?: (digests: readonly Digest[]) => void;
+  /** Called with the packed digest of a version that has become, or was made again, the active one or the canary of its name. */
+  readonly onActivated?: (digest: Digest) => void;
   /** Bytes of mixes that are kept on the disk for requests to come; 1 GiB when absent. */
   readonly mixCacheBytes?: number;
   /** Where mixes are computed; in the calling thread when absent. */

@@ -29,7 +29,7 @@ import type {
 import { type Publication, Publisher } from './publication.ts';
 import { SerialQueue } from './serial-queue.ts';
 import type { AdapterRegistryParts } from './registry-parts.ts';
-import { digestsOf, summarize, versionOf } from './summary.ts';
+import { digestsOf, lostRace, summarize, versionOf } from './summary.ts';
 import { checkCanary } from './traffic-split.ts';
 
 const DEFAULT_MAX_FILE_BYTES = 2 ** 30;
@@ -58,11 +58,13 @@ class StoredAdapterRegistry implements AdapterRegistry {
   private readonly placements: PlacementBoard;
   private readonly mixes: MixLeases;
   private readonly servesMerged: boolean;
+  private readonly onActivated: (digest: Digest) => void;
   private readonly leases = new Map<Digest, number>();
 
   constructor(parts: AdapterRegistryParts, blobChanges: SerialQueue, garbage: GarbageCollector) {
     const { storage, base, weights, maxRank, maxFileBytes = DEFAULT_MAX_FILE_BYTES, servesMerged = false, clock = systemClock } = parts;
     this.servesMerged = servesMerged;
+    this.onActivated = parts.onActivated ?? (() => undefined);
     this.storage = storage;
     this.base = base;
     this.catalogue = new Catalogue(storage.adapters, base.id);
@@ -154,11 +156,13 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const row = this.catalogue.owned(tenant, name);
     const before = this.summaryOf(row, false);
     if (!ifMatchPasses(ifMatch, before.etag)) throw lostRace(before);
-    this.requireLoadedBase(this.catalogue.requireVersion(row, version));
-    if (canary !== null) this.requireCanary(row, version, canary);
+    const active = this.catalogue.requireVersion(row, version);
+    this.requireLoadedBase(active);
+    const tried = canary === null ? null : this.requireCanary(row, version, canary);
     const moved = this.storage.adapters.activate(tenant, name, version, row.generation, canary);
     if (moved === null) throw lostRace(this.get(tenant, name));
     this.refreshBoards();
+    for (const each of [active, tried]) if (each) this.onActivated(each.packedDigest);
     return this.summaryOf(moved, false);
   }
 
@@ -231,6 +235,7 @@ class StoredAdapterRegistry implements AdapterRegistry {
 
   private published({ row, created }: Publication): { readonly version: AdapterVersion; readonly created: boolean } {
     this.refreshBoards();
+    if (this.storage.adapters.adapter(row.tenant, row.name)?.activeVersion === row.version) this.onActivated(row.packedDigest);
     return { version: versionOf(row), created };
   }
 
@@ -265,9 +270,11 @@ class StoredAdapterRegistry implements AdapterRegistry {
     return name;
   }
 
-  private requireCanary(row: AdapterRow, version: number, canary: Canary): void {
+  private requireCanary(row: AdapterRow, version: number, canary: Canary): AdapterVersionRow {
     checkCanary(version, canary);
-    this.requireLoadedBase(this.catalogue.requireVersion(row, canary.version));
+    const tried = this.catalogue.requireVersion(row, canary.version);
+    this.requireLoadedBase(tried);
+    return tried;
   }
 
   private requireLoadedBase(row: AdapterVersionRow): void {
@@ -290,8 +297,4 @@ class StoredAdapterRegistry implements AdapterRegistry {
     const active = row.activeVersion === null ? null : this.storage.adapters.version(row.tenant, row.name, row.activeVersion);
     return summarize(row, active, shared);
   }
-}
-
-function lostRace({ name, etag }: AdapterSummary): AppError {
-  return new AppError('precondition_failed', `the pointer of "${name}" has moved: its etag is ${etag} now`);
 }

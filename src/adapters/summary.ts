@@ -1,5 +1,5 @@
 // Rows of the storage as the registry shows them. Pure.
-import type { Digest } from '../core/index.ts';
+import { AppError, type Digest } from '../core/index.ts';
 import type { AdapterRow, AdapterVersionRow } from '../storage/index.ts';
 import { pointerEtag } from './etag.ts';
 import type { AdapterKind } from './pack-adapter.ts';
@@ -27,4 +27,8 @@ function isKnownKind(kind: string): kind is AdapterKind {
 /** Every blob of a version. */
 export function digestsOf(row: AdapterVersionRow): readonly Digest[] {
   return [row.packedDigest, ...row.files.map((file) => file.digest)];
+}
+
+export function lostRace({ name, etag }: AdapterSummary): AppError {
+  return new AppError('precondition_failed', `the pointer of "${name}" has moved: its etag is ${etag} now`);
 }

@@ -53,7 +53,11 @@ export const SETTING_ROWS = {
   ),
   kvCacheBytes: setting(byteSize(MIB, 64 * TIB), 2 * GIB, 'memory for keys and values'),
   prefixCacheBytes: setting(byteSize(0, 64 * TIB), 256 * MIB, 'memory for beginnings of prompts that may come again; 0 keeps none'),
-  adapterHostBytes: setting(byteSize(MIB, 64 * TIB), 512 * MIB, 'memory for adapters that no request uses now'),
+  adapterHostBytes: setting(
+    orWord(byteSize(MIB, 64 * TIB), 'auto'),
+    null,
+    'memory for adapters that no request uses now; auto is an eighth of the memory, 512 MiB at least',
+  ),
   adapterMaxRank: setting(integer(1, 4096), 256, 'largest rank of an adapter'),
   mixCacheBytes: setting(byteSize(0, 64 * TIB), GIB, 'disk for mixes of adapters that no request uses now'),
   mergedMax: setting(integer(0, 64), 1, 'adapters that may be merged into a session of their own'),

@@ -1,5 +1,6 @@
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './machine-memory.ts';
 export * from './philox.ts';
 export * from './ports.ts';
 export * from './processor.ts';

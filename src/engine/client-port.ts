@@ -17,6 +17,8 @@ export interface EngineClient {
   submit(request: GenerationRequest): Generation;
   /** Exactly these packed adapters stay in the engine's memory, also after its restarts. */
   pin(digests: readonly Digest[]): void;
+  /** Requests may soon ask for this packed adapter: the engine that runs now, if one does, loads it where it has room. */
+  prefetch(digest: Digest): void;
   /** Exactly these adapters are applied as said, also after the engine's restarts; every other one by measured cost. */
   place(placements: readonly (readonly [Digest, 'side' | 'merged'])[]): void;
   isReady(): boolean;

@@ -72,6 +72,10 @@ export class RemoteEngineClient implements EngineClient {
     if (this.#identity !== null) this.#link.send({ kind: 'pin', digests });
   }
 
+  prefetch(digest: Digest): void {
+    if (this.#identity !== null) this.#link.send({ kind: 'prefetch', digest });
+  }
+
   place(placements: readonly (readonly [Digest, 'side' | 'merged'])[]): void {
     this.#placements = placements;
     if (this.#identity !== null) this.#link.send({ kind: 'place', placements });

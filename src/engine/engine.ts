@@ -77,6 +77,14 @@ export class Engine {
     );
   }
 
+  /** Loads an adapter before anybody asks for it, see `AdapterResidency.prefetch`. One that cannot be loaded is logged; requests for it try again. */
+  prefetch(digest: Digest): void {
+    const { residency, dependencies } = this.#state;
+    residency.prefetch(digest).catch((error: unknown) => {
+      dependencies.logger.warn({ digest, error: describeError(error) }, 'loading an adapter ahead failed');
+    });
+  }
+
   /** How the operator wants adapters to be applied; all others are left to measured costs. */
   place(placements: Parameters<EngineState['merging']['place']>[0]): void {
     this.#state.merging.place(placements);

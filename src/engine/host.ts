@@ -57,6 +57,8 @@ export function hostEngine(port: HostPort, dependencies: Omit<EngineDependencies
         return engine.cancel(message.id);
       case 'pin':
         return engine.pin(message.digests);
+      case 'prefetch':
+        return engine.prefetch(message.digest);
       case 'place':
         return engine.place(message.placements);
       case 'stats':

@@ -3,7 +3,7 @@ export { type EngineLink, RemoteEngineClient } from './client.ts';
 export { Engine } from './engine.ts';
 export { type EngineHost, hostEngine, type HostPort } from './host.ts';
 export type { EngineEvent, EngineStats, FromEngine, GenerationRequest, SamplingParameters, ToEngine, TokenLogprob } from './messages.ts';
-export type { EngineOptions } from './options.ts';
+export { adapterMemory, type EngineOptions } from './options.ts';
 export { BLOCK_POSITIONS } from './ports.ts';
 export type {
   ConstraintSource,

@@ -137,6 +137,8 @@ export type ToEngine =
   | { readonly kind: 'cancel'; readonly id: RequestId }
   /** Exactly these adapters stay in host memory from now on, as far as their share of it goes. */
   | { readonly kind: 'pin'; readonly digests: readonly Digest[] }
+  /** Requests may soon ask for this adapter. */
+  | { readonly kind: 'prefetch'; readonly digest: Digest }
   /** How these adapters are applied from now on; every other one by measured cost. */
   | { readonly kind: 'place'; readonly placements: readonly (readonly [Digest, 'side' | 'merged'])[] }
   | { readonly kind: 'stats' }

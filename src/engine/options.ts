@@ -37,3 +37,11 @@ export interface EngineOptions {
   /** Least level that the process logs, a name of pino's. Its log goes to standard error. */
   readonly logLevel: string;
 }
+
+const ADAPTER_MEMORY_SHARE = 1 / 8;
+const LEAST_ADAPTER_MEMORY = 512 * 1024 ** 2;
+
+/** Bytes of `adapterHostBytes` where nobody has said how many, of a machine with so many. */
+export function adapterMemory(machineBytes: number): number {
+  return Math.max(LEAST_ADAPTER_MEMORY, Math.floor(machineBytes * ADAPTER_MEMORY_SHARE));
+}

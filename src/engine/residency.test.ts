@@ -136,6 +136,67 @@ describe('adapter residency', () => {
   });
 });
 
+describe('adapters that are loaded ahead', () => {
+  it('are there for the first request, unleased, one after the other', async () => {
+    const { source, residency } = setUp(10 * ONE);
+    const both = [FIRST, SECOND].map(async ({ digest }) => await residency.prefetch(digest));
+    await nextTurn();
+    expect(source.pending).toEqual([FIRST.digest]);
+    source.succeed(FIRST.digest);
+    await nextTurn();
+    source.succeed(SECOND.digest);
+    await Promise.all(both);
+    expect(residency.list()).toMatchObject([{ leases: 0 }, { leases: 0 }]);
+    expect(residency.leaseResident(FIRST.digest)).not.toBeNull();
+    await residency.prefetch(FIRST.digest);
+    expect(source.loadCount).toBe(2);
+    expect(residency.misses).toBe(0);
+  });
+
+  it('drive nothing out: where no room is left, they wait for a request', async () => {
+    const { source, residency, load } = setUp(2 * ONE + 1, 1);
+    (await load(FIRST)).release();
+    const ahead = residency.prefetch(SECOND.digest);
+    await nextTurn();
+    source.succeed(SECOND.digest);
+    await ahead;
+    expect(residency.list()).toMatchObject([{ digest: FIRST.digest }]);
+    expect(residency.bytes).toBe(ONE + 1);
+  });
+
+  it('are shared with a request that comes meanwhile, before and after their file is read', async () => {
+    const source = new HeldAdapterSource([FIRST]);
+    let finish = (): void => undefined;
+    const made = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const residency = new AdapterResidency(source, new ManualClock(), 10 * ONE, { prepare: () => made, bytes: () => 0 });
+    const ahead = residency.prefetch(FIRST.digest);
+    await nextTurn();
+    source.succeed(FIRST.digest);
+    await nextTurn();
+    const lease = residency.load(FIRST.digest);
+    finish();
+    await ahead;
+    expect((await lease).adapter).toBe(FIRST.adapter);
+    expect(source.loadCount).toBe(1);
+    expect(residency.list()).toMatchObject([{ leases: 1 }]);
+  });
+
+  it('that cannot be read are told of, and the next ones are loaded', async () => {
+    const { source, residency } = setUp(10 * ONE);
+    const failing = residency.prefetch(FIRST.digest);
+    const next = residency.prefetch(SECOND.digest);
+    await nextTurn();
+    source.fail(FIRST.digest, new Error('damaged'));
+    await expect(failing).rejects.toThrow('damaged');
+    await nextTurn();
+    source.succeed(SECOND.digest);
+    await next;
+    expect(residency.list()).toMatchObject([{ digest: SECOND.digest }]);
+  });
+});
+
 describe('pinned adapters', () => {
   const unexpected = (_digest: unknown, error: unknown): never => {
     throw error;

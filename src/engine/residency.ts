@@ -65,6 +65,7 @@ export class AdapterResidency {
   readonly #loading = new Map<Digest, Loading>();
   readonly #idle: LRUCache<Digest, Entry>;
   #wanted: readonly Digest[] = [];
+  #prefetched: Promise<void> = Promise.resolve();
   #heldBytes = 0;
   #pinnedBytes = 0;
   #hits = 0;
@@ -127,6 +128,13 @@ export class AdapterResidency {
     }
   }
 
+  /** Loads an adapter that requests may ask for soon, if there is room: nothing gives way to it. One after the other, in the order of the calls. */
+  async prefetch(digest: Digest): Promise<void> {
+    const done = this.#prefetched.then(async () => await this.#loadIfRoom(digest));
+    this.#prefetched = done.catch(() => undefined);
+    await done;
+  }
+
   /** What is in memory now. */
   list(): readonly ResidentAdapter[] {
     return [...this.#held.values(), ...this.#idle.values()].map(({ adapter: _adapter, ...shown }) => shown);
@@ -145,6 +153,24 @@ export class AdapterResidency {
     } catch (error) {
       onFailure(digest, error);
     }
+  }
+
+  async #loadIfRoom(digest: Digest): Promise<void> {
+    if (this.#isKnown(digest)) return;
+    const adapter = await this.#source.load(digest);
+    // A request may have asked for it in the meantime.
+    if (this.#isKnown(digest) || this.bytes + this.#bytesOf(adapter) > this.#budgetBytes) return;
+    const loading = this.#startLoad(digest, Promise.resolve(adapter));
+    loading.callers += 1;
+    this.#handle(await loading.done).release();
+  }
+
+  #isKnown(digest: Digest): boolean {
+    return this.#held.has(digest) || this.#idle.has(digest) || this.#loading.has(digest);
+  }
+
+  #bytesOf(adapter: PackedAdapter): number {
+    return adapter.bytes.byteLength + this.#companion.bytes(adapter);
   }
 
   #tryPin(entry: Entry): void {
@@ -167,23 +193,23 @@ export class AdapterResidency {
     return this.#handle(await loading.done);
   }
 
-  #startLoad(digest: Digest): Loading {
+  #startLoad(digest: Digest, adapter = this.#source.load(digest)): Loading {
     // Deleted by a continuation, never synchronously: a source that throws at once must not leave its entry behind.
-    const done = this.#read(digest, () => loading.callers).finally(() => this.#loading.delete(digest));
+    const done = this.#read(digest, adapter, () => loading.callers).finally(() => this.#loading.delete(digest));
     const loading: Loading = { done, callers: 0 };
     this.#loading.set(digest, loading);
     return loading;
   }
 
-  async #read(digest: Digest, callers: () => number): Promise<Entry> {
+  async #read(digest: Digest, reading: Promise<PackedAdapter>, callers: () => number): Promise<Entry> {
     const startedMs = this.#clock.monotonic();
-    const adapter = await this.#source.load(digest);
+    const adapter = await reading;
     await this.#companion.prepare(adapter);
     const loadMs = this.#clock.monotonic() - startedMs;
     const entry: Entry = {
       digest,
       adapter,
-      bytes: adapter.bytes.byteLength + this.#companion.bytes(adapter),
+      bytes: this.#bytesOf(adapter),
       loadMs,
       leases: 0,
       hits: 0,

@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../config/index.ts';
-import { AppError, systemClock, type Logger } from '../core/index.ts';
-import { RemoteEngineClient, type EngineOptions, type FromEngine, type ToEngine } from '../engine/index.ts';
+import { AppError, machineMemory, systemClock, type Logger } from '../core/index.ts';
+import { adapterMemory, RemoteEngineClient, type EngineOptions, type FromEngine, type ToEngine } from '../engine/index.ts';
 import { hugePages, Supervisor } from '../processes/index.ts';
 import type { FrontBase } from './front-base.ts';
 
@@ -65,7 +65,7 @@ function engineOptions(settings: Settings, base: FrontBase, blobFolder: string):
     speculation: settings.speculation,
     kvCacheBytes: settings.kvCacheBytes,
     prefixCacheBytes: settings.prefixCacheBytes,
-    adapterHostBytes: settings.adapterHostBytes,
+    adapterHostBytes: settings.adapterHostBytes ?? adapterMemory(machineMemory()),
     mergedMax: settings.mergedMax,
     mergedFolder: join(settings.dataDir, 'merged'),
     blobFolder,

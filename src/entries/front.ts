@@ -161,6 +161,7 @@ async function openRegistry(parts: Omit<FrontParts, 'tenants' | 'adapters' | 'tr
     servesMerged: settings.mergedMax > 0,
     onPlacements: (placements) => engine.client.place(placements),
     onPins: (digests) => engine.client.pin(digests),
+    onActivated: (digest) => engine.client.prefetch(digest),
     mixCacheBytes: settings.mixCacheBytes,
     computeMix: threadMixes(),
     logger,

@@ -1,7 +1,6 @@
 // Which compiled forms of a base a server needs: one for calls of few tokens, and sometimes a second one for calls of many. Pure policy.
-import { totalmem } from 'node:os';
 import { llamaCheckpointTensors } from '../architectures/index.ts';
-import { hasInt8DotProduct, hasInt8Tiles, processorFlags } from '../core/index.ts';
+import { hasInt8DotProduct, hasInt8Tiles, machineMemory, processorFlags } from '../core/index.ts';
 import type { KvPrecision, Precision } from './compiled-model.ts';
 import type { ModelPackage } from './model-package.ts';
 
@@ -33,7 +32,7 @@ const CALIBRATED_MEMORY_SHARE = 1 / 4;
 
 export function thisMachine(): Machine {
   const flags = processorFlags();
-  return { hasInt8DotProduct: hasInt8DotProduct(flags), hasInt8Tiles: hasInt8Tiles(flags), memoryBytes: totalmem() };
+  return { hasInt8DotProduct: hasInt8DotProduct(flags), hasInt8Tiles: hasInt8Tiles(flags), memoryBytes: machineMemory() };
 }
 
 export function servingForms(wanted: WantedForms, float32Bytes: number, machine: Machine): ServingForms {

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { TINY_BASE } from '../support/tiny-base.ts';
 import { serverOfTests } from '../support/test-server.ts';
 import { importTinyModel } from '../support/tiny-model.ts';
-import { streamTokensOf, type TokenStream } from '../support/token-stream.ts';
+import { streamTokens, streamTokensOf, type TokenStream } from '../support/token-stream.ts';
 
 const ADAPTERS = certainAdapters(8);
 const PROMPT = certainBase().prompt_token_ids;
@@ -27,6 +27,31 @@ interface Shown {
   readonly resident_bytes: number;
   readonly load_ms: number | null;
 }
+
+describe('an uploaded adapter', () => {
+  const modelsDir = temporaryFolder();
+  const dataDir = temporaryFolder();
+  const running = serverOfTests(async () => {
+    await importTinyModel('tiny-llama', modelsDir);
+    return { modelsDir, dataDir, model: 'tiny-llama', precision: 'fp32' };
+  });
+
+  it('is in memory before anybody asks', async () => {
+    const { api } = running;
+    const [adapter] = ADAPTERS;
+    if (adapter === undefined) throw new Error('no adapters');
+    const { name, files } = adapter;
+    await api.upload(name, files);
+    const misses = async (): Promise<number> => (await api.metrics()).value('lorikeet_adapter_misses_total');
+    const read = async (): Promise<string> => (await api.call('GET', `/admin/adapters/${name}`)).text;
+    await vi.waitFor(async () =>
+      expect(JSON.parse(await read())).toMatchObject({ versions: [{ resident: true, pinned: false, hits: 0 }] }),
+    );
+    await streamTokens(api, { model: name, prompt: PROMPT, tokenCount: 4 });
+    expect(await misses()).toBe(0);
+    expect(JSON.parse(await read())).toMatchObject({ versions: [{ hits: 1 }] });
+  });
+});
 
 describe('adapters between disk and memory', () => {
   const modelsDir = temporaryFolder();

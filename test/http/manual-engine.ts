@@ -79,6 +79,10 @@ export class ManualEngine implements EngineClient {
     // Nothing is kept here.
   }
 
+  prefetch(): void {
+    // Nor is it loaded.
+  }
+
   place(): void {
     // Nor is anything merged.
   }

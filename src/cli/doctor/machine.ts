@@ -1,9 +1,9 @@
 // Checks of the machine itself: Node, processor, memory, disk, Python. They change nothing.
 import { execFile } from 'node:child_process';
 import { statfs } from 'node:fs/promises';
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { availableParallelism, cpus, freemem } from 'node:os';
 import { promisify } from 'node:util';
-import { processorFlags } from '../../core/index.ts';
+import { machineMemory, processorFlags } from '../../core/index.ts';
 import { formatBytes } from '../output.ts';
 import { fail, type Finding, ok, warn } from './check.ts';
 
@@ -36,7 +36,7 @@ export function checkProcessor(flags = processorFlags()): Finding {
   return ok('processor', detail);
 }
 
-export function checkMemory(totalBytes = totalmem(), freeBytes = freemem()): Finding {
+export function checkMemory(totalBytes = machineMemory(), freeBytes = freemem()): Finding {
   const detail = `${formatBytes(totalBytes)}, ${formatBytes(freeBytes)} free`;
   if (totalBytes >= SMALLEST_MEMORY_BYTES) return ok('memory', detail);
   return warn('memory', detail, 'lower --kv-cache-bytes and --adapter-host-bytes, or use a larger machine');

@@ -43,6 +43,7 @@ export async function benchFleet(): Promise<boolean> {
       console.log(`registering ${workload.adapterCount} adapters`);
       await fillFleet(dataDir, model, workload.adapterCount);
     },
+    { adapterHostBytes: String(ADAPTER_HOST_BYTES) },
   );
   const checks = checksOf(measured);
   report(measured, checks);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Api } from '../../support/api.ts';
-import { startServer } from '../../support/server.ts';
+import { type ServerSettings, startServer } from '../../support/server.ts';
 import type { BaseModelDescription, ModelPackage } from '../../../src/models/index.ts';
 import { openSubject, subjectTokenIds } from '../subject.ts';
 
@@ -27,10 +27,14 @@ export async function longestLoopBlockMs(api: Api): Promise<number> {
   return Math.max(0, seconds * 1000 - LOOP_TIMER_MS);
 }
 
-/** Starts the server, warms it up with one request, and stops it when `use` is through. `fill` may put something into its data folder first. */
+/**
+ * Starts the server, warms it up with one request, and stops it when `use` is through. `fill` may put something into its data folder first; `settings` are
+ * other ones than the defaults.
+ */
 export async function withSubjectServer<Result>(
   use: (server: SubjectServer) => Promise<Result>,
   fill: (dataDir: string, model: ModelPackage) => Promise<void> = () => Promise.resolve(),
+  settings: Partial<ServerSettings> = {},
 ): Promise<Result> {
   const model = await openSubject();
   const text = await subjectTokenIds(model, 1);
@@ -39,7 +43,7 @@ export async function withSubjectServer<Result>(
     const { description, folder } = model;
     await fill(dataDir, model);
     const startedAtMs = performance.now();
-    await using server = await startServer({ modelsDir: dirname(folder), dataDir, model: description.id });
+    await using server = await startServer({ modelsDir: dirname(folder), dataDir, model: description.id, ...settings });
     const startMs = performance.now() - startedAtMs;
     const api = new Api(server.url);
     await api.complete({ model: description.id, prompt: text.slice(0, 32), max_tokens: 8 });
