@@ -6,7 +6,6 @@ export class EngineLoop {
   readonly #engine: Engine;
   #scheduled: NodeJS.Immediate | null = null;
   #stopped = false;
-  #isPrepared = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -25,13 +24,8 @@ export class EngineLoop {
     if (this.#stopped || this.#scheduled !== null) return;
     this.#scheduled = setImmediate(() => {
       this.#scheduled = null;
-      if (this.#engine.step().kind !== 'idle' || this.#prepareNext()) this.#schedule();
+      // What later calls may need is made ready piece by piece while there is nothing else to do.
+      if (this.#engine.step().kind !== 'idle' || this.#engine.prepareNext()) this.#schedule();
     });
-  }
-
-  /** What start-up left out is loaded piece by piece while there is nothing else to do. */
-  #prepareNext(): boolean {
-    if (!this.#isPrepared) this.#isPrepared = !this.#engine.prepareNext();
-    return !this.#isPrepared;
   }
 }

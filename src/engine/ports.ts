@@ -88,8 +88,8 @@ export interface ModelExecutor {
    */
   weigh(logits: Float32Array, largest: number, scale: number): Float32Array;
   /**
-   * Loads one thing that later calls may need and that was left out to start sooner; false when nothing is left. May take a second.
-   * Calls work without it: what they need is then loaded by the first that needs it.
+   * Makes one thing ready that later calls may need: what was left out to start sooner, then memory of the next rows. false when nothing is left. May take
+   * a second. Calls work without it: what they need is then made by the first that needs it.
    */
   prepareNext(): boolean;
   /**

@@ -8,7 +8,6 @@ const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MADV_DONTNEED = 4;
-const MADV_HUGEPAGE = 14;
 const PAGE_BYTES = 4096;
 
 /** What is left to unmap when a buffer is gone. */
@@ -105,10 +104,11 @@ export class HostMemory implements Disposable {
     return buffer;
   }
 
-  /** Asks for huge pages: fewer TLB misses where a step streams through the whole block. */
-  preferHugePages(): this {
-    if (pages && this.#mapped) pages.advise(new Uint8Array(this.buffer), MADV_HUGEPAGE);
-    return this;
+  /** Makes the pages of a range resident by writing to each what is there. */
+  touch(offset: number, bytes: number): void {
+    const range = new Uint8Array(this.buffer, offset, bytes);
+    for (let index = 0; index < bytes; index += PAGE_BYTES) range[index] = range[index] ?? 0;
+    if (bytes > 0) range[bytes - 1] = range[bytes - 1] ?? 0;
   }
 
   /** Gives whole pages inside the range back to the system; they read as zeros (or as the file) afterwards. */

@@ -190,6 +190,17 @@ describe('HostMemory', () => {
     expect(isMapped()).toBe(false);
   });
 
+  it('becomes resident when it is touched, and keeps its values', () => {
+    using memory = HostMemory.allocate(1 << 26);
+    const bytes = new Uint8Array(memory.buffer);
+    bytes[4096] = 7;
+    const before = process.memoryUsage.rss();
+    memory.touch(1, (1 << 26) - 1);
+    expect(process.memoryUsage.rss() - before).toBeGreaterThan(1 << 25);
+    expect(bytes.indexOf(7)).toBe(4096);
+    expect(bytes.subarray(4097).every((value) => value === 0)).toBe(true);
+  });
+
   it('reads as zeros after its pages are given back', () => {
     using memory = HostMemory.allocate(1 << 16);
     const bytes = new Uint8Array(memory.buffer).fill(7);

@@ -45,6 +45,21 @@ describe('AdapterLanes', () => {
     expect(laneOf(lanes, 0).b[1]).toEqual([-2, -2, -2, -2]);
   });
 
+  it('brings free lanes into memory ahead, as many as are kept, and changes nothing there', () => {
+    const sum = (parts: ReturnType<typeof laneOf>): number => Object.values(parts).flat(2).length;
+    const first = packed(content('layers.0.gate', 3, 2, 1), content('layers.0.up', 4, 1, 2));
+    using measured = new AdapterLanes([GATE_UP], 2, () => undefined);
+    measured.write(0, first);
+    using lanes = new AdapterLanes([GATE_UP], 4, () => undefined, null, 2 * 4 * sum(laneOf(measured, 0)));
+    expect(lanes.prepareNext()).toBe(false);
+    lanes.write(0, first);
+    const [taken, free] = [laneOf(lanes, 0), laneOf(lanes, 1)];
+    expect([lanes.prepareNext(), lanes.prepareNext(), lanes.prepareNext()]).toEqual([true, true, false]);
+    lanes.clear(0);
+    expect(lanes.prepareNext()).toBe(false);
+    expect([0, 1, 2, 3].map((lane) => laneOf(lanes, lane))).toEqual([taken, free, free, free]);
+  });
+
   it('leaves lanes without an adapter neutral', () => {
     using lanes = new AdapterLanes([GATE_UP], 2, () => undefined);
     lanes.write(0, packed(content('layers.0.gate', 4, 2, 1, { gain: Float32Array.of(3, 4), bias: Float32Array.of(5, 6) })));

@@ -1,9 +1,9 @@
 // Adapter inputs of one row group: every row has a lane in memory, written when the row joins and read in place by each step.
 import { type PackedAdapter, packedArray, type PackedSite } from '../../adapters/packed.ts';
 import type { GraphProfile, LoraInputGroup } from '../../models/index.ts';
-import { HostMemory } from '../../runtime/index.ts';
 import { copyFloatColumns } from './columns.ts';
 import type { LaneLevels } from './kept-levels.ts';
+import { LaneMemory } from './lane-memory.ts';
 import {
   covers,
   type GroupLayout,
@@ -31,6 +31,7 @@ export class AdapterLanes implements Disposable {
   readonly #laneCount: number;
   readonly #onRelayout: () => void;
   readonly #levels: SideLevels | null;
+  readonly #keptBytes: number;
   readonly #adapters: (PackedAdapter | null)[];
   readonly #held: Held[];
   /** Lanes that were written to since their memory was fresh. */
@@ -38,17 +39,21 @@ export class AdapterLanes implements Disposable {
   /** Rows that joined since the layout was last needed whole. */
   #oversizedJoins = 0;
   #ranks: SiteRanks = new Map();
-  #layout: LaneLayout | null = null;
-  /** One for each group of the layout. */
-  #memories: readonly HostMemory[] = [];
-  #values: readonly Float32Array[] = [];
+  #memory: LaneMemory | null = null;
 
   /**
    * `groups` are those of the full profile; `onRelayout` is called before memory that bound tensors point to is freed; `levels` where a form
-   * takes A in int8.
+   * takes A in int8; `keptBytes` of free lanes stay in memory.
    */
-  constructor(groups: readonly LoraInputGroup[], laneCount: number, onRelayout: () => void, levels: SideLevels | null = null) {
+  constructor(
+    groups: readonly LoraInputGroup[],
+    laneCount: number,
+    onRelayout: () => void,
+    levels: SideLevels | null = null,
+    keptBytes = KEPT_BYTES,
+  ) {
     this.#levels = levels;
+    this.#keptBytes = keptBytes;
     this.#groups = groups;
     this.#laneCount = laneCount;
     this.#onRelayout = onRelayout;
@@ -83,17 +88,15 @@ export class AdapterLanes implements Disposable {
     this.#adapters[lane] = adapter;
     const ranks = adapter === null ? null : this.#betterRanks(requiredRanks([adapter]));
     if (ranks) this.#relayout(ranks);
-    else if (this.#layout) this.#hold(this.#layout, lane, adapter);
+    else if (this.#memory) this.#hold(this.#memory.layout, lane, adapter);
   }
 
   move(from: number, to: number): void {
     const adapter = this.#adapters[from] ?? null;
     this.#adapters[to] = adapter;
     this.#adapters[from] = null;
-    if (!this.#layout || this.#holds(to, adapter)) return;
-    for (const input of this.#layout.groups.flatMap(laneInputs)) {
-      this.lanes(input, to, 1).set(this.lanes(input, from, 1));
-    }
+    if (!this.#memory || this.#holds(to, adapter)) return;
+    this.#memory.copyLane(from, to);
     this.#held[to] = this.#held[from] ?? 'leftovers';
     this.#resident.add(to);
     this.#trim();
@@ -107,15 +110,13 @@ export class AdapterLanes implements Disposable {
 
   /** Layouts of the groups, in the order given to the constructor; null before the first adapter came. */
   get layout(): LaneLayout | null {
-    return this.#layout;
+    return this.#memory?.layout ?? null;
   }
 
   /** The values of some lanes of an input. */
   lanes(input: InputLayout, start: number, count: number): Float32Array {
-    const from = input.offset + start * input.laneLength;
-    const values = this.#values[input.group];
-    if (!values) throw new Error(`group ${input.group} is beyond the ${this.#values.length} groups of the layout`);
-    return values.subarray(from, from + count * input.laneLength);
+    if (!this.#memory) throw new Error('no memory is laid out for adapters');
+    return this.#memory.lanes(input, start, count);
   }
 
   /** The same memory as int8, four values for each float32 one. */
@@ -124,13 +125,24 @@ export class AdapterLanes implements Disposable {
     return new Int8Array(buffer, byteOffset, byteLength);
   }
 
+  /**
+   * Brings the pages of one free lane into memory, so that the next row's adapter is written there in a fraction of the time; the lowest first, as many as
+   * are kept. false: there is none to bring. Values stay as they are.
+   */
+  prepareNext(): boolean {
+    if (!this.#memory) return false;
+    const absent = Array.from({ length: this.#laneCount }, (_, lane) => lane).find((lane) => !this.#resident.has(lane));
+    if (absent === undefined || this.#freeResident().length >= this.#keptCount(this.#memory)) return false;
+    this.#memory.touchLane(absent);
+    this.#resident.add(absent);
+    return true;
+  }
+
   dispose(): void {
-    if (!this.#layout) return;
+    if (!this.#memory) return;
     this.#onRelayout();
-    for (const memory of this.#memories) memory.dispose();
-    this.#memories = [];
-    this.#values = [];
-    this.#layout = null;
+    this.#memory.dispose();
+    this.#memory = null;
     this.#ranks = new Map();
     this.#held.fill('neutral');
     this.#resident.clear();
@@ -144,9 +156,7 @@ export class AdapterLanes implements Disposable {
   #relayout(ranks: SiteRanks): void {
     this.dispose();
     const layout = layoutLanes(this.#groups, ranks, this.#laneCount, this.#levels?.groupIds);
-    this.#memories = layout.groupLengths.map((length) => HostMemory.allocate(length * Float32Array.BYTES_PER_ELEMENT));
-    this.#values = this.#memories.map(({ buffer }, group) => new Float32Array(buffer, 0, layout.groupLengths[group]));
-    this.#layout = layout;
+    this.#memory = new LaneMemory(layout);
     this.#ranks = ranks;
     for (let lane = 0; lane < this.#laneCount; lane++) {
       const adapter = this.#adapters[lane] ?? null;
@@ -158,9 +168,10 @@ export class AdapterLanes implements Disposable {
 
   /** Ranks that a row which joins asks of the layout; null: the present ones will do. */
   #betterRanks(need: SiteRanks): SiteRanks | null {
-    if (!this.#layout || !covers(this.#ranks, need)) return unite(this.#ranks, need);
+    if (!this.#memory || !covers(this.#ranks, need)) return unite(this.#ranks, need);
     const all = requiredRanks(this.#adapters.filter((adapter) => adapter !== null));
-    const isOversized = layoutLanes(this.#groups, all, 1, this.#levels?.groupIds).laneLength <= this.#layout.laneLength * SHRINK_SHARE;
+    const isOversized =
+      layoutLanes(this.#groups, all, 1, this.#levels?.groupIds).laneLength <= this.#memory.layout.laneLength * SHRINK_SHARE;
     this.#oversizedJoins = isOversized ? this.#oversizedJoins + 1 : 0;
     return this.#oversizedJoins > SHRINK_PATIENCE ? all : null;
   }
@@ -181,17 +192,21 @@ export class AdapterLanes implements Disposable {
 
   /** Gives the memory of the topmost free lanes back to the system, beyond what is kept. */
   #trim(): void {
-    if (!this.#layout) return;
-    const laneBytes = this.#layout.laneLength * Float32Array.BYTES_PER_ELEMENT;
-    const free = [...this.#resident].filter((lane) => this.adapter(lane) === null).toSorted((one, other) => one - other);
-    for (const lane of free.slice(Math.max(1, Math.floor(KEPT_BYTES / laneBytes)))) this.#discard(this.#layout, lane);
+    if (!this.#memory) return;
+    for (const lane of this.#freeResident().slice(this.#keptCount(this.#memory))) this.#discard(this.#memory, lane);
   }
 
-  #discard(layout: LaneLayout, lane: number): void {
-    for (const { group, offset, laneLength } of layout.groups.flatMap(laneInputs)) {
-      const from = (offset + lane * laneLength) * Float32Array.BYTES_PER_ELEMENT;
-      this.#memories[group]?.discard(from, laneLength * Float32Array.BYTES_PER_ELEMENT);
-    }
+  /** Lowest first. */
+  #freeResident(): readonly number[] {
+    return [...this.#resident].filter((lane) => this.adapter(lane) === null).toSorted((one, other) => one - other);
+  }
+
+  #keptCount({ laneBytes }: LaneMemory): number {
+    return Math.max(1, Math.floor(this.#keptBytes / laneBytes));
+  }
+
+  #discard(memory: LaneMemory, lane: number): void {
+    memory.discardLane(lane);
     // Whole pages alone are given back.
     this.#held[lane] = 'leftovers';
     this.#resident.delete(lane);
@@ -255,12 +270,6 @@ export class AdapterLanes implements Disposable {
 export function needsFullProfile(adapter: PackedAdapter): boolean {
   return adapter.header.sites.some(
     ({ site, gain, bias }) => gain !== undefined || bias !== undefined || site === 'embed' || site === 'head',
-  );
-}
-
-function laneInputs(group: GroupLayout): readonly InputLayout[] {
-  return [group.a, group.levels?.a ?? null, group.levels?.scales ?? null, ...group.b, group.gain, group.bias].filter(
-    (input) => input !== null,
   );
 }
 

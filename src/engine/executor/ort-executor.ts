@@ -159,7 +159,7 @@ class OrtExecutor implements ModelExecutor {
 
   prepareNext(): boolean {
     const missing = LATER_SESSIONS.find((wanted) => !this.#sessions.isLoaded(wanted));
-    if (!missing) return false;
+    if (!missing) return [...this.#groups.values()].some((group) => group.prepareNext());
     this.#sessions.load(missing);
     if (this.#sessions.sideLevels) this.#environment.apart.start();
     this.#sessions.releasePages();

@@ -179,6 +179,11 @@ export class RowGroup implements Disposable {
     return tensors;
   }
 
+  /** See `AdapterLanes.prepareNext`. */
+  prepareNext(): boolean {
+    return this.#adapters.prepareNext();
+  }
+
   get isEmpty(): boolean {
     return this.#laneOf.size === 0;
   }
