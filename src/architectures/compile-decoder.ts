@@ -20,7 +20,7 @@ import {
   type SideLevels,
   smoothInputs,
 } from '../graph/index.ts';
-import { int8BlockSize } from './even-inputs.ts';
+import { int8Blocks } from './even-inputs.ts';
 import { buildLlama } from './llama/build.ts';
 import { originalTensor } from './llama/checkpoint.ts';
 import type { LlamaConfig } from './llama/config.ts';
@@ -125,7 +125,7 @@ function passList({ precision, rowWise, lora, kv = 'fp32', mixed = false }: Comp
     ...(mixed ? [partAttention] : []),
     smoothInputs(new Map(smoothing)),
     ...(rowWise ? [quantiseRows(new Map(groups), rowWise.levels)] : []),
-    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8BlockSize, changed)]),
+    ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8Blocks, changed)]),
     ...(kv === 'int8' ? [quantiseKvCache] : []),
     eliminateDeadCode,
   ];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkpoint } from '../graph/index.ts';
 import { concatRows } from '../graph/ir/recipe.ts';
-import { hasCommonRange, int8BlockSize, rotationSize } from './even-inputs.ts';
+import { hasCommonRange, int8Blocks, int8BlockSize, rotationSize } from './even-inputs.ts';
 
 const weight = (module: string, width = 128) => checkpoint(`model.layers.0.${module}.weight`, [8, width]);
 
@@ -18,6 +18,25 @@ describe('int8BlockSize', () => {
 
   it('is 32 where the width is no multiple of 64', () => {
     expect(int8BlockSize(weight('self_attn.o_proj', 96))).toBe(32);
+  });
+});
+
+describe('int8Blocks', () => {
+  it('turns the inputs of q, k, v and the head, which bear blocks of 64 then, and leaves all others as they are', () => {
+    const qkv = concatRows(['q_proj', 'k_proj', 'v_proj'].map((module) => weight(`self_attn.${module}`)));
+    expect(int8Blocks(qkv)).toEqual({ size: 64, rotation: 16 });
+    for (const name of ['model.embed_tokens.weight', 'lm_head.weight']) {
+      expect(int8Blocks(checkpoint(name, [8, 128]))).toEqual({ size: 64, rotation: 32 });
+    }
+    expect(['self_attn.o_proj', 'mlp.up_proj', 'mlp.down_proj'].map((module) => int8Blocks(weight(module)))).toEqual([
+      { size: 64, rotation: null },
+      { size: 64, rotation: null },
+      { size: 32, rotation: null },
+    ]);
+  });
+
+  it('is as it was where the width is no multiple of 64', () => {
+    expect(int8Blocks(weight('self_attn.q_proj', 96))).toEqual({ size: 32, rotation: null });
   });
 });
 

@@ -9,9 +9,10 @@ export {
   type RowWiseGroup,
   TWO_PRODUCTS,
 } from './compile-decoder.ts';
-export { hasCommonRange, int8BlockSize, rotationSize } from './even-inputs.ts';
+export { compileTraining } from './compile-training.ts';
+export { hasCommonRange, int8Blocks, rotationSize } from './even-inputs.ts';
 export { buildLlama, type BuildOptions } from './llama/build.ts';
-export { buildLlamaTraining, type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
+export { type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';
 export { type GgufTensors, llamaConfigFromGguf } from './llama/from-gguf.ts';

@@ -48,7 +48,7 @@ export { packAttention } from './passes/pack-attention.ts';
 export { partAttention } from './passes/part-attention.ts';
 export { type Pass, type PassReport, type PassResult, runPasses } from './passes/pass.ts';
 export { quantiseKvCache } from './passes/quantise-kv-cache.ts';
-export { quantiseLinears } from './passes/quantise-linears.ts';
+export { type BlockForm, quantiseLinears } from './passes/quantise-linears.ts';
 export { quantiseRows, type RowProduct, type RowProducts } from './passes/quantise-rows.ts';
 export { type LevelStack, sideBlockSize, sideLevelsGraph } from './passes/side-levels.ts';
 export { smoothInputs } from './passes/smooth-inputs.ts';

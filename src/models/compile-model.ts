@@ -27,11 +27,12 @@ import type { ModelPackage } from './model-package.ts';
 import { chosenRowWise, type RowKernels, rowKernels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { sideLevelsOf } from './side-levels-graph.ts';
+import { trainingWeights } from './training-weights.ts';
 import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 18;
+export const COMPILER_VERSION = 19;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const MANIFEST_FILE = 'manifest.json';
@@ -169,20 +170,21 @@ async function writeCompiled(
     ...(rowWise && { rowWise }),
     maxContext: config.maxContext,
   } as const;
-  const decoders = KV_PRECISIONS.flatMap((kv) => [
-    ...GRAPH_PROFILES.map((profile) => ({ kv, profile, mixed: false, ...compileDecoder(config, { ...target, lora: profile, kv }) })),
-    ...MIXED_PROFILES.map((profile) => ({
-      kv,
-      profile,
-      mixed: true,
-      ...compileDecoder(config, { ...target, lora: profile, kv, mixed: true }),
-    })),
-  ]);
+  const calls = [
+    ...GRAPH_PROFILES.map((profile) => ({ profile, mixed: false })),
+    ...MIXED_PROFILES.map((profile) => ({ profile, mixed: true })),
+  ];
+  const decoders = KV_PRECISIONS.flatMap((kv) =>
+    calls.map(({ profile, mixed }) => ({ kv, profile, mixed, ...compileDecoder(config, { ...target, lora: profile, kv, mixed }) })),
+  );
   const sideLevels = rowWise ? sideLevelsOf(decoders, rowWise) : null;
   const weights = await writeWeights(
     model,
     join(folder, WEIGHTS_FILE),
-    [...decoders, ...(sideLevels ? [sideLevels] : [])].flatMap(({ graph }) => storedWeights(graph)),
+    [
+      ...[...decoders, ...(sideLevels ? [sideLevels] : [])].flatMap(({ graph }) => storedWeights(graph)),
+      ...trainingWeights(config, precision),
+    ],
     onProgress,
   );
   const empty = (): { apart: Partial<ManifestGraphs['apart']>; mixed: Partial<ManifestGraphs['mixed']> } => ({ apart: {}, mixed: {} });

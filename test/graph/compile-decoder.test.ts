@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compileDecoder,
   type CompileOptions,
-  int8BlockSize,
+  int8Blocks,
   type LlamaConfig,
   llamaCheckpointTensors,
   llamaSites,
@@ -147,7 +147,8 @@ function quantisedCheckpoint(config: LlamaConfig, precision: 'int8' | 'int4'): C
     const [rows = 0, columns] = shape;
     if (columns === undefined) return values;
     const bits = precision === 'int4' && name.startsWith('model.layers.') ? 4 : 8;
-    return quantisedAndBack(values, rows, { bits, blockSize: bits === 4 ? 32 : int8BlockSize(recipeOf(name, shape)) });
+    const { size, rotation } = bits === 4 ? ({ size: 32, rotation: null } as const) : int8Blocks(recipeOf(name, shape));
+    return quantisedAndBack(values, rows, { bits, blockSize: size, rotation });
   };
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildLlama, llamaSites } from '../../src/architectures/index.ts';
 import {
+  type BlockForm,
   eliminateDeadCode,
   fuseProjections,
   fuseSkipNorms,
@@ -66,20 +67,27 @@ describe('in ONNX Runtime', () => {
   });
 
   it.each([
-    [8, 32],
-    [8, 64],
-    [4, 32],
-  ] as const)('quantise-linears at %s bits and blocks of %s computes with the quantised weights, fused or not', async (bits, blockSize) => {
-    const fitting = (columns = 0) => (columns % blockSize === 0 ? blockSize : 32);
-    const blocks = (weight: WeightRecipe) => fitting(recipeShape(weight)[1]);
-    const rounded = await logitsAfter([], (name, elements) => {
-      const values = tinyCheckpoint(name, elements);
-      if (!/(proj|embed_tokens)\.weight$/.test(name)) return values;
-      const columns = name.includes('down_proj') ? config.intermediateSize : config.hiddenSize;
-      return quantisedAndBack(values, elements / columns, { bits: name.includes('proj') ? bits : 8, blockSize: fitting(columns) });
-    });
-    for (const passes of [[quantiseLinears(bits, blocks)], [fuseProjections, quantiseLinears(bits, blocks)]]) {
-      expect(meanDifference(await logitsAfter(passes), rounded) / meanSize(rounded)).toBeLessThan(ACTIVATION_TOLERANCE);
-    }
-  });
+    [8, 32, null],
+    [8, 64, null],
+    [8, 64, 16],
+    [8, 32, 32],
+    [4, 32, null],
+    [4, 32, 32],
+  ] as const)(
+    'quantise-linears at %s bits, blocks of %s and turned by %s computes with the quantised weights, fused or not',
+    async (bits, blockSize, rotation) => {
+      const fitting = (columns = 0) => (columns % blockSize === 0 ? blockSize : 32);
+      const blocks = (weight: WeightRecipe): BlockForm => ({ size: fitting(recipeShape(weight)[1]), rotation });
+      const rounded = await logitsAfter([], (name, elements) => {
+        const values = tinyCheckpoint(name, elements);
+        if (!/(proj|embed_tokens)\.weight$/.test(name)) return values;
+        const columns = name.includes('down_proj') ? config.intermediateSize : config.hiddenSize;
+        const form = { bits: name.includes('proj') ? bits : 8, blockSize: fitting(columns) } as const;
+        return quantisedAndBack(values, elements / columns, { ...form, rotation: form.bits === 8 ? rotation : null });
+      });
+      for (const passes of [[quantiseLinears(bits, blocks)], [fuseProjections, quantiseLinears(bits, blocks)]]) {
+        expect(meanDifference(await logitsAfter(passes), rounded) / meanSize(rounded)).toBeLessThan(ACTIVATION_TOLERANCE);
+      }
+    },
+  );
 });

@@ -6,9 +6,9 @@ import { type BlockSize, quantised, recipeShape, SMALLEST_BLOCK, type WeightReci
 import { input, output, replaceNode } from '../ir/rewrite.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import type { Pass } from './pass.ts';
-import type { BlockSizeOf } from './quantise-linears.ts';
 
-export function dequantiseWeights(blockSizeOf: BlockSizeOf): Pass {
+/** `blockSizeOf` a weight [out, in] says how many values share a scale. */
+export function dequantiseWeights(blockSizeOf: (weight: WeightRecipe) => BlockSize): Pass {
   return {
     name: 'dequantise-weights',
     run(graph) {

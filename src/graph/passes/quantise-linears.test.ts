@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { int } from '../ir/attributes.ts';
 import { Graph, type ProjectionSite } from '../ir/graph.ts';
-import { checkpoint, transpose } from '../ir/recipe.ts';
+import { checkpoint, recipeTensors, transpose } from '../ir/recipe.ts';
 import { emitterAtEnd } from '../ops/emitter.ts';
 import { printGraph } from '../print.ts';
 import { storedWeights } from '../serde.ts';
 import { runPasses } from './pass.ts';
-import { quantiseLinears } from './quantise-linears.ts';
+import { type BlockForm, quantiseLinears } from './quantise-linears.ts';
 
 const siteOf = (kind: ProjectionSite['kind'], group: string): ProjectionSite => ({
   kind,
@@ -44,10 +44,12 @@ function network(...widths: readonly number[]): Graph {
   return graph;
 }
 
+const asItIs = (): BlockForm => ({ size: 32, rotation: null });
+
 describe('quantise-linears', () => {
   it('makes 8-bit blocks with zero points, and stores a tied pair once', () => {
     const graph = network(32);
-    expect(runPasses(graph, [quantiseLinears(8, () => 32)])).toEqual([
+    expect(runPasses(graph, [quantiseLinears(8, asItIs)])).toEqual([
       { pass: 'quantise-linears-8', modified: true, counts: { bits8: 3, bits4: 0, keptFloat32: 0 } },
     ]);
     expect(printGraph(graph)).toMatchInlineSnapshot(`
@@ -66,9 +68,39 @@ describe('quantise-linears', () => {
     expect(new Set(keys).size).toBe(6);
   });
 
+  it('turns what is multiplied, and what is looked up back, where a weight is held turned', () => {
+    const graph = network(32);
+    const rotations = { w32: 16, embed: 32 } as const;
+    runPasses(graph, [
+      quantiseLinears(8, (weight) => ({ size: 32, rotation: rotations[recipeTensors(weight).join() as keyof typeof rotations] ?? null })),
+    ]);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %ids: int64[b, t]
+        %x32: float32[b, t, 32]
+      ) {
+        %embed/GatherBlockQuantized: float32[b, t, 64] = GatherBlockQuantized(@q8x32.data(hadamard32(embed)):96x64, %ids, @q8x32.scales(hadamard32(embed)), @q8x32.zeros(hadamard32(embed))) {bits=8, block_size=32, gather_axis=0, quantize_axis=1}
+        %embed/blocks: float32[b, t, 2, 32] = Reshape(%embed/GatherBlockQuantized, [0, 0, 2, 32])
+        %embed/turned: float32[b, t, 2, 32] = MatMul(%embed/blocks, @values(e1e55d42c8de99f8b74aa767950d8d34))
+        %embed/rotated: float32[b, t, 64] = Reshape(%embed/turned, [0, 0, 64])
+        %o/blocks: float32[b, t, 2, 16] = Reshape(%x32, [0, 0, 2, 16])
+        %o/turned: float32[b, t, 2, 16] = MatMul(%o/blocks, @values(9697dc86ed524e990c485cd1bac85e0a))
+        %o/rotated: float32[b, t, 32] = Reshape(%o/turned, [0, 0, 32])
+        %y32: float32[b, t, 64] = MatMulNBits(%o/rotated, @q8x32.data(hadamard16(w32)), @q8x32.scales(hadamard16(w32)), @q8x32.zeros(hadamard16(w32))) {K=32, N=64, bits=8, block_size=32, accuracy_level=4}
+        %head/blocks: float32[b, t, 2, 32] = Reshape(%embed/rotated, [0, 0, 2, 32])
+        %head/turned: float32[b, t, 2, 32] = MatMul(%head/blocks, @values(e1e55d42c8de99f8b74aa767950d8d34))
+        %head/rotated: float32[b, t, 64] = Reshape(%head/turned, [0, 0, 64])
+        %logits: float32[b, t, 96] = MatMulNBits(%head/rotated, @q8x32.data(hadamard32(embed)), @q8x32.scales(hadamard32(embed)), @q8x32.zeros(hadamard32(embed))) {K=64, N=96, bits=8, block_size=32, accuracy_level=4}
+        return %y32, %logits
+      }"
+    `);
+    const ofPair = storedWeights(graph).flatMap(({ key }) => (key.includes('(embed)') ? [key] : []));
+    expect(new Set(ofPair).size).toBe(3);
+  });
+
   it('makes exact 4-bit blocks of linears, and keeps embedding and head at 8 bits', () => {
     const graph = network(64);
-    expect(runPasses(graph, [quantiseLinears(4, () => 32)])[0]?.counts).toEqual({ bits8: 2, bits4: 1, keptFloat32: 0 });
+    expect(runPasses(graph, [quantiseLinears(4, asItIs)])[0]?.counts).toEqual({ bits8: 2, bits4: 1, keptFloat32: 0 });
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "graph g(
         %ids: int64[b, t]
@@ -88,7 +120,7 @@ describe('quantise-linears', () => {
 
   it('keeps what is no whole number of blocks in float32, and counts it', () => {
     const graph = network(48, 64);
-    expect(runPasses(graph, [quantiseLinears(8, () => 32)])[0]?.counts).toEqual({ bits8: 3, bits4: 0, keptFloat32: 1 });
+    expect(runPasses(graph, [quantiseLinears(8, asItIs)])[0]?.counts).toEqual({ bits8: 3, bits4: 0, keptFloat32: 1 });
     expect(graph.nodes.filter(({ op }) => op === 'MatMul')).toHaveLength(1);
   });
 
@@ -105,7 +137,7 @@ describe('quantise-linears', () => {
       ),
       'v',
     );
-    runPasses(graph, [quantiseLinears(4, () => 32)]);
+    runPasses(graph, [quantiseLinears(4, asItIs)]);
     expect(graph.nodes.filter(({ op }) => op === 'ReduceSum')).toHaveLength(1);
   });
 
@@ -113,6 +145,6 @@ describe('quantise-linears', () => {
     const graph = new Graph('g');
     const x = graph.addInput('x', 'float32', ['b', 't', 64]);
     graph.addOutput(emitterAtEnd(graph).emit('MatMul', [x, graph.initializer(checkpoint('w', [64, 64]))]), 'y');
-    expect(runPasses(graph, [quantiseLinears(8, () => 32)])[0]).toMatchObject({ modified: false, counts: { bits8: 0 } });
+    expect(runPasses(graph, [quantiseLinears(8, asItIs)])[0]).toMatchObject({ modified: false, counts: { bits8: 0 } });
   });
 });

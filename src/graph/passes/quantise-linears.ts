@@ -2,19 +2,39 @@
 // Head and embedding are always 8 bits, so that a tied pair is stored once.
 import { int } from '../ir/attributes.ts';
 import type { Graph, Node, ProjectionSite, Value } from '../ir/graph.ts';
-import { type BlockSize, constant, quantised, recipeShape, SMALLEST_BLOCK, type WeightRecipe } from '../ir/recipe.ts';
+import {
+  type BlockSize,
+  constant,
+  quantised,
+  recipeShape,
+  rotated,
+  type RotationSize,
+  SMALLEST_BLOCK,
+  type WeightRecipe,
+} from '../ir/recipe.ts';
 import { input, projectionWeight, replaceNode } from '../ir/rewrite.ts';
+import { emitRotation } from '../ops/emit-rotation.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
 import type { Pass } from './pass.ts';
 
 /** Activations are quantised to int8 block by block inside the kernel. */
 const INT8_ACTIVATIONS = 4;
 
-/** Of a weight [out, in] at 8 bits; the same for one weight in every graph of a base, so that they share it. */
-export type BlockSizeOf = (weight: WeightRecipe) => BlockSize;
+/** How a weight [out, in] is rounded to 8 bits. */
+export interface BlockForm {
+  readonly size: BlockSize;
+  /**
+   * Values of x that are turned together before the kernel rounds them, W beforehand: (x H)(H W) = x W. What an embedding looks up is turned back.
+   * null: none.
+   */
+  readonly rotation: RotationSize | null;
+}
 
-/** Linears of the `wide` groups take 8 bits in any case. Blocks of 4 bits have 32 values. */
-export function quantiseLinears(bits: 8 | 4, blockSizeOf: BlockSizeOf, wide: ReadonlySet<string> = new Set()): Pass {
+/** The same for one weight in every graph of a base, so that they share it. */
+export type BlockFormOf = (weight: WeightRecipe) => BlockForm;
+
+/** Linears of the `wide` groups take 8 bits in any case. Blocks of 4 bits have 32 values, as they are. */
+export function quantiseLinears(bits: 8 | 4, formOf: BlockFormOf, wide: ReadonlySet<string> = new Set()): Pass {
   return {
     name: `quantise-linears-${bits}`,
     run(graph) {
@@ -29,7 +49,7 @@ export function quantiseLinears(bits: 8 | 4, blockSizeOf: BlockSizeOf, wide: Rea
           continue;
         }
         const nodeBits = site.kind === 'linear' && !wide.has(site.group) ? bits : 8;
-        replace(graph, node, site, { weight, bits: nodeBits, blockSize: nodeBits === 8 ? blockSizeOf(weight) : SMALLEST_BLOCK, blockSums });
+        replace(graph, node, site, { weight, bits: nodeBits, ...(nodeBits === 8 ? formOf(weight) : FOUR_BITS), blockSums });
         counts[`bits${nodeBits}`]++;
       }
       return { modified: counts.bits8 + counts.bits4 > 0, counts };
@@ -40,11 +60,12 @@ export function quantiseLinears(bits: 8 | 4, blockSizeOf: BlockSizeOf, wide: Rea
 /** Sums over blocks of an activation, shared by the projections that read it. */
 type BlockSums = Map<Value, Value>;
 
-interface Plan {
+const FOUR_BITS: BlockForm = { size: SMALLEST_BLOCK, rotation: null };
+
+interface Plan extends BlockForm {
   /** [out, in]; embedding: [vocabulary, hidden]. */
   readonly weight: WeightRecipe;
   readonly bits: 8 | 4;
-  readonly blockSize: BlockSize;
   readonly blockSums: BlockSums;
 }
 
@@ -64,23 +85,28 @@ function emitBlocks(emitter: Emitter, node: Node, plan: Plan, site: ProjectionSi
   return plan.bits === 8 ? emitMatMul8(emitter, node, plan, site) : emitMatMul4(emitter, node, plan, site);
 }
 
-function emitGather(emitter: Emitter, node: Node, { weight, blockSize }: Plan, site: ProjectionSite): Value {
+function emitGather(emitter: Emitter, node: Node, { weight, size, rotation }: Plan, site: ProjectionSite): Value {
   const { graph } = emitter;
   const part = (name: 'data' | 'scales' | 'zeros', shape?: readonly number[]): Value =>
-    graph.initializer(quantised(weight, 8, name, blockSize), shape);
-  return emitter.emit(
+    graph.initializer(quantised(turned(weight, rotation), 8, name, size), shape);
+  const rows = emitter.emit(
     'GatherBlockQuantized',
     [part('data', recipeShape(weight)), input(node, 1), part('scales'), part('zeros')],
-    { bits: int(8), block_size: int(blockSize), gather_axis: int(0), quantize_axis: int(1) },
+    { bits: int(8), block_size: int(size), gather_axis: int(0), quantize_axis: int(1) },
     { site },
   );
+  return emitRotation(emitter, rows, rotation);
+}
+
+function turned(weight: WeightRecipe, rotation: RotationSize | null): WeightRecipe {
+  return rotation === null ? weight : rotated(weight, rotation);
 }
 
 function emitMatMul8(emitter: Emitter, node: Node, plan: Plan, site: ProjectionSite): Value {
   const { graph } = emitter;
-  const { weight, blockSize } = plan;
-  const parts = (['data', 'scales', 'zeros'] as const).map((part) => graph.initializer(quantised(weight, 8, part, blockSize)));
-  return emitter.emit('MatMulNBits', [input(node), ...parts], blockAttributes(plan), { site });
+  const { weight, size, rotation } = plan;
+  const parts = (['data', 'scales', 'zeros'] as const).map((part) => graph.initializer(quantised(turned(weight, rotation), 8, part, size)));
+  return emitter.emit('MatMulNBits', [emitRotation(emitter, input(node), rotation), ...parts], blockAttributes(plan), { site });
 }
 
 /** scale * (q - 8) + minimum, exactly: the symmetric product plus the block sums of x times the minimums. */
@@ -112,7 +138,7 @@ function emitBlockSums(emitter: Emitter, x: Value): Value {
   );
 }
 
-function blockAttributes({ weight, bits, blockSize }: Plan) {
+function blockAttributes({ weight, bits, size }: Plan) {
   const [rows = 0, inner = 0] = recipeShape(weight);
-  return { K: int(inner), N: int(rows), bits: int(bits), block_size: int(blockSize), accuracy_level: int(INT8_ACTIVATIONS) };
+  return { K: int(inner), N: int(rows), bits: int(bits), block_size: int(size), accuracy_level: int(INT8_ACTIVATIONS) };
 }

@@ -1,12 +1,11 @@
 // Projections multiply in integers: W int8 with a scale for each output channel, x uint8 with a scale for each row of activations. Never a
 // scale over several rows, which belong to different tenants.
 import type { Graph, Node, Value } from '../ir/graph.ts';
-import { hadamard } from '../ir/hadamard.ts';
 import { type RotationSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
 import { input, output, projectionWeight, replaceNode, soleUser, splitIntoParts } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
+import { emitRotation } from '../ops/emit-rotation.ts';
 import { type Emitter, emitterAfter, scopeOf } from '../ops/emitter.ts';
-import { dim } from '../ops/shapes.ts';
 import type { SideLevels } from './lora-group.ts';
 import type { Pass } from './pass.ts';
 import { hasSide, quantiseSide } from './side-levels.ts';
@@ -157,20 +156,6 @@ function emitScaledRows(emitter: Emitter, x: Value, largest: Value, products: Ro
 function emitDigit(emitter: Emitter, values: Value, size: number, name: string): Digit {
   const step = emitter.graph.initializer(constant(Float32Array.of(size), []));
   return { levels: emitter.emit('QuantizeLinear', [values, step, zeroLevel(emitter.graph)], {}, { name }), step };
-}
-
-/** Every block of the last axis times a Hadamard matrix; x itself where `size` is null. */
-function emitRotation(emitter: Emitter, x: Value, size: RotationSize | null): Value {
-  if (size === null) return x;
-  const { graph } = emitter;
-  const reshaped = (value: Value, shape: readonly number[], name: string): Value =>
-    emitter.emit('Reshape', [value, graph.initializer(constant(BigInt64Array.from(shape, BigInt)))], {}, { name });
-  const kept = x.shape.slice(0, -1).map(() => 0);
-  const width = dim(x.shape, -1);
-  if (typeof width !== 'number') throw new Error(`${x.name} has rows of ${width}, expected a number`);
-  const blocks = reshaped(x, [...kept, width / size, size], 'blocks');
-  const turned = emitter.emit('MatMul', [blocks, graph.initializer(constant(hadamard(size), [size, size]))], {}, { name: 'turned' });
-  return reshaped(turned, [...kept, width], 'rotated');
 }
 
 /** max |x| of each row. Counted from the front: over no tokens at all, ONNX Runtime keeps the width of an axis that is counted from the end. */

@@ -54,10 +54,10 @@ function bitsOf({ graphPath }: MergedForm): Readonly<Record<string, number>> {
 describe('a merged form', () => {
   it('has weights of its own for what the adapter changes alone, and shares the rest', async () => {
     const { base, form } = await make('int8', new Map([[QUERY, twice]]));
-    const own = base.weights.filter(({ name }) => !form.sharedNames.includes(name)).map(({ name }) => name);
+    const own = base.graphs.none.weightNames.filter((name) => !form.sharedNames.includes(name));
     expect(own.length).toBeGreaterThan(0);
     expect(own.every((name) => name.includes('layers.0.self_attn'))).toBe(true);
-    // q, k and v are one matrix, 8 bits a value with a scale and a zero for each 32, or for each output where products are in integers.
+    // q, k and v are one matrix, 8 bits a value with a scale and a zero for each block, or for each output where products are in integers.
     const values = model.config.hiddenSize * (model.config.headCount + 2 * model.config.kvHeadCount) * model.config.headSize;
     expect(form.bytes).toBeGreaterThanOrEqual(values);
     expect(form.bytes).toBeLessThan(values * (1 + 5 / 32) + 4 * 64);

@@ -33,16 +33,8 @@ export function floats(recipe: WeightRecipe, checkpoint: Checkpoint): Float32Arr
       const [rows = 0, columns = 0] = recipeShape(recipe.of);
       return Float32Array.from(source, (_, index) => source[(index % rows) * columns + Math.floor(index / rows)] ?? 0);
     }
-    case 'rotated': {
-      const { blockSize } = recipe;
-      const source = floats(recipe.of, checkpoint);
-      const sign = (row: number, column: number): number => ((row & column).toString(2).replaceAll('0', '').length % 2 === 0 ? 1 : -1);
-      return source.map((_, index) => {
-        const [block, column] = [index - (index % blockSize), index % blockSize];
-        const sum = source.subarray(block, block + blockSize).reduce((total, value, row) => total + sign(row, column) * value, 0);
-        return sum / Math.sqrt(blockSize);
-      });
-    }
+    case 'rotated':
+      return turnedBlocks(floats(recipe.of, checkpoint), recipe.blockSize);
     case 'product': {
       const factors = floats(recipe.factors, checkpoint);
       return floats(recipe.of, checkpoint).map((value, index) => value * (factors[index % factors.length] ?? 0));
@@ -100,8 +92,27 @@ function quantiseBlocks(weight: Float32Array, rows: number, { bits, blockSize }:
   return blocks;
 }
 
-/** What a weight [rows, inFeatures] is after quantising: the numbers that the blocks stand for. */
-export function quantisedAndBack(weight: Float32Array, rows: number, form: BlockForm): Float32Array {
+/** Each block times a Hadamard matrix, which is its own inverse. */
+function turnedBlocks(values: Float32Array, blockSize: number): Float32Array {
+  const sign = (row: number, column: number): number => ((row & column).toString(2).replaceAll('0', '').length % 2 === 0 ? 1 : -1);
+  return values.map((_, index) => {
+    const [block, column] = [index - (index % blockSize), index % blockSize];
+    const sum = values.subarray(block, block + blockSize).reduce((total, value, row) => total + sign(row, column) * value, 0);
+    return sum / Math.sqrt(blockSize);
+  });
+}
+
+/** What a weight [rows, inFeatures] is after quantising, turned or as it is: the numbers that the blocks stand for, turned back. */
+export function quantisedAndBack(
+  weight: Float32Array,
+  rows: number,
+  { rotation, ...form }: BlockForm & { readonly rotation: number | null },
+): Float32Array {
+  if (rotation === null) return blocksAndBack(weight, rows, form);
+  return turnedBlocks(blocksAndBack(turnedBlocks(weight, rotation), rows, form), rotation);
+}
+
+function blocksAndBack(weight: Float32Array, rows: number, form: BlockForm): Float32Array {
   const { bits, blockSize } = form;
   const { data, scales, zeros, minimums } = quantiseBlocks(weight, rows, form);
   const perRow = weight.length / rows / blockSize;

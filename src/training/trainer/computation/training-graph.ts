@@ -1,12 +1,9 @@
 // From a base's config and the trained sites to one graph: forward, loss, backward.
-import { buildLlamaTraining, int8BlockSize, type LlamaConfig, type TrainingDecoder } from '../../../architectures/index.ts';
+import { compileTraining, type LlamaConfig, type TrainingDecoder } from '../../../architectures/index.ts';
 import {
-  dequantiseWeights,
   differentiate,
   eliminateDeadCode,
   expandLogSumExp,
-  fuseProjections,
-  fuseSilu,
   type Graph,
   type KeptValue,
   keptValues,
@@ -81,9 +78,7 @@ export function buildTrainingDecoder(
   { config, basePrecision, sharesTokens }: Pick<TrainingGraphOptions, 'config' | 'basePrecision' | 'sharesTokens'>,
   trainsHead = false,
 ): TrainingDecoder {
-  const decoder = buildLlamaTraining(config, { maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS, sharesTokens });
-  runPasses(decoder.graph, [fuseProjections, fuseSilu, ...(basePrecision === 'int8' ? [dequantiseWeights(int8BlockSize)] : [])]);
-  return decoder;
+  return compileTraining(config, { basePrecision, maxContext: config.maxContext, headRows: trainsHead ? null : HEAD_ROWS, sharesTokens });
 }
 
 /** Gradients by the given values become outputs, the loss another one. Answers what would be kept if no layer were computed again. */
