@@ -11,6 +11,7 @@ import { planRequests, readWorkload, type PlannedRequest, type ZipfWorkload } fr
 const WORKLOAD = 'zipf-64';
 const MEMORY_ROWS = 16;
 const MEMORY_ADAPTERS = 8;
+const IDLE_MS = 2000;
 const BOUNDS = { tailRatio: 3, loopBlockMs: 50 };
 
 interface Memory {
@@ -40,8 +41,9 @@ export async function benchLoad(): Promise<boolean> {
 
 async function measure(server: SubjectServer, workload: ZipfWorkload): Promise<Measured> {
   const { api } = server;
-  await upload(server, workload);
-  const memory = await measureMemory(server);
+  const memory = await measureMemory(server, workload);
+  console.log(`uploading ${workload.adapterCount} adapters`);
+  for (let index = 0; index < workload.adapterCount; index += 1) await upload(server, workload, index);
   await longestLoopBlockMs(api);
   const before = await api.metrics();
   const planned = planRequests(workload);
@@ -66,12 +68,10 @@ async function measure(server: SubjectServer, workload: ZipfWorkload): Promise<M
   };
 }
 
-async function upload({ api, base }: SubjectServer, { adapterCount, adapterRanks }: ZipfWorkload): Promise<void> {
-  console.log(`uploading ${adapterCount} adapters`);
-  for (let index = 0; index < adapterCount; index += 1) {
-    const rank = adapterRanks[index % adapterRanks.length] ?? 8;
-    await api.upload(adapterName(index), randomPeftAdapter(base, rank, index));
-  }
+/** The same bytes once more are no change. */
+async function upload({ api, base }: SubjectServer, { adapterRanks }: ZipfWorkload, index: number): Promise<void> {
+  const rank = adapterRanks[index % adapterRanks.length] ?? 8;
+  await api.upload(adapterName(index), randomPeftAdapter(base, rank, index));
 }
 
 function adapterName(index: number): string {
@@ -85,18 +85,24 @@ async function send({ api, prompt }: SubjectServer, request: PlannedRequest, sta
   return await timedStream(api, { model: adapterName(adapter), prompt: prompt(textShare, promptTokens), outputTokens });
 }
 
-/** Growth of the engine's resident memory: by rows that run at once, then by adapters of the largest rank that come in one by one. */
-async function measureMemory({ api, base, prompt }: SubjectServer): Promise<Memory> {
+/** Growth of the engine's resident memory: by rows that run at once, then by adapters of the largest rank that are uploaded and asked for one by one. */
+async function measureMemory(server: SubjectServer, workload: ZipfWorkload): Promise<Memory> {
+  const { api, base, prompt } = server;
   const resident = async (): Promise<number> => (await api.metrics()).value('lorikeet_engine_resident_bytes');
   const ask = (model: string, row: number): Promise<StreamTimes> =>
     timedStream(api, { model, prompt: prompt(row / MEMORY_ROWS, 32), outputTokens: 16 });
   const oneRow = await resident();
   await Promise.all(Array.from({ length: MEMORY_ROWS }, (_, row) => ask(base.id, row)));
   const allRows = await resident();
-  // Odd places have the larger rank; the first one also makes what all adapters share.
-  await ask(adapterName(1), 0);
+  // Odd places have the larger rank; the first one also makes what all adapters share, a part of it when the engine has nothing else to do.
+  const add = async (place: number): Promise<void> => {
+    await upload(server, workload, place);
+    await ask(adapterName(place), 0);
+  };
+  await add(1);
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
   const oneAdapter = await resident();
-  for (let index = 1; index <= MEMORY_ADAPTERS; index += 1) await ask(adapterName(2 * index + 1), 0);
+  for (let index = 1; index <= MEMORY_ADAPTERS; index += 1) await add(2 * index + 1);
   return {
     bytesPerRow: (allRows - oneRow) / (MEMORY_ROWS - 1),
     bytesPerAdapter: ((await resident()) - oneAdapter) / MEMORY_ADAPTERS,
