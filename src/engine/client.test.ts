@@ -1,5 +1,5 @@
 // The client, the host and the loop together, over messages in memory.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { adapterSource, fakeAdapter } from '../../test/support/fake-adapters.ts';
 import { request } from '../../test/support/engine-harness.ts';
 import { FakeExecutor } from '../../test/support/fake-executor.ts';
@@ -34,6 +34,18 @@ describe('an engine client', () => {
     expect(events.at(-1)).toEqual({ kind: 'finished', id: 'a', reason: 'length' });
     expect(executor.pendingPieces).toBeGreaterThan(0);
     expect(executor.pendingPieces).toBeLessThan(1000);
+    close();
+  });
+
+  it('loads adapters ahead, and goes on where one cannot be loaded', async () => {
+    const [there, missing] = [fakeAdapter(1), fakeAdapter(2)];
+    const { client, close } = await createInProcessClient({ adapters: adapterSource([there]) });
+    client.prefetch(missing.digest);
+    client.prefetch(there.digest);
+    await vi.waitFor(async () => expect((await client.refreshStats())?.adapters).toMatchObject([{ digest: there.digest, leases: 0 }]));
+    const events = await collect(client.submit(request('a', { adapterDigest: there.digest, maxNewTokens: 2 })));
+    expect(events.at(-1)).toEqual({ kind: 'finished', id: 'a', reason: 'length' });
+    expect(await client.refreshStats()).toMatchObject({ adapterMisses: 0, adapters: [{ hits: 1 }] });
     close();
   });
 
