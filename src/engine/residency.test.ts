@@ -164,7 +164,7 @@ describe('adapters that are loaded ahead', () => {
     expect(residency.bytes).toBe(ONE + 1);
   });
 
-  it('are shared with a request that comes meanwhile, before and after their file is read', async () => {
+  it('are shared with a request that comes once their file is read', async () => {
     const source = new HeldAdapterSource([FIRST]);
     let finish = (): void => undefined;
     const made = new Promise<void>((resolve) => {

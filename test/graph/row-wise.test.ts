@@ -39,10 +39,7 @@ const rotationOf = (group: string): RotationSize => (isNormed(group) ? 16 : 32);
 const turned = (form: RowWise, range: number | null): RowWise => ({
   ...form,
   groups: new Map(
-    [...form.groups].map(([group, how]) => [
-      group,
-      { ...how, ...(/qkv|gate_up/.test(group) ? { rotation: 16, range } : { rotation: 32 }) },
-    ]),
+    [...form.groups].map(([group, how]) => [group, { ...how, rotation: rotationOf(group), range: isNormed(group) ? range : null }]),
   ),
 });
 const linears = (form: RowWise): RowWise => ({ ...form, groups: new Map([...form.groups].filter(([group]) => group !== 'head')) });

@@ -1,7 +1,7 @@
 // Projections multiply in integers: W int8 with a scale for each output channel, x uint8 with a scale for each row of activations. Never a
 // scale over several rows, which belong to different tenants.
 import type { Graph, Node, Value } from '../ir/graph.ts';
-import { type RotationSize, constant, rotated, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
+import { constant, rotated, type RotationSize, type RowLevels, rowQuantised, someRows, type WeightRecipe } from '../ir/recipe.ts';
 import { input, output, projectionWeight, replaceNode, soleUser, splitIntoParts } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
 import { emitRotation } from '../ops/emit-rotation.ts';

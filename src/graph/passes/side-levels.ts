@@ -3,7 +3,7 @@
 import { int } from '../ir/attributes.ts';
 import { Graph, type Node, type ProjectionSite, type Value } from '../ir/graph.ts';
 import { hadamard } from '../ir/hadamard.ts';
-import { type RotationSize, constant, type ConstantValues, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
+import { constant, type ConstantValues, type RotationSize, type RowLevels, type WeightRecipe } from '../ir/recipe.ts';
 import { input, replaceNode, soleUser } from '../ir/rewrite.ts';
 import { emitLargest } from '../ops/emit-largest.ts';
 import { type CallParts, emitParts, ofRows, wholeOf } from '../ops/call-parts.ts';

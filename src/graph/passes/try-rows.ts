@@ -1,6 +1,6 @@
 // For calibration: projections get their row-wise product beside their own, and an input `row_wise.<group>` float32 [1] that goes from the one (0) to
 // the other (1).
-import { type RotationSize, constant, type RowLevels } from '../ir/recipe.ts';
+import { constant, type RotationSize, type RowLevels } from '../ir/recipe.ts';
 import type { Graph, Node } from '../ir/graph.ts';
 import { output, projectionWeight } from '../ir/rewrite.ts';
 import { emitterAfter, scopeOf } from '../ops/emitter.ts';
