@@ -21,7 +21,7 @@ import {
   smoothInputs,
 } from '../graph/index.ts';
 import { int8Blocks } from './even-inputs.ts';
-import { buildLlama } from './llama/build.ts';
+import { buildLlama, type CallKind } from './llama/build.ts';
 import { originalTensor } from './llama/checkpoint.ts';
 import type { LlamaConfig } from './llama/config.ts';
 
@@ -59,7 +59,7 @@ export interface CompileOptions {
   /** Tensors of the checkpoint that an adapter changed, as in `BuildOptions`. */
   readonly changed?: ReadonlySet<string>;
   /** As in `BuildOptions`. */
-  readonly mixed?: boolean;
+  readonly call?: CallKind;
   /** As in `BuildOptions`. */
   readonly lastLayer?: 'asked' | 'all';
   /** Of the groups that it changed: int8 blocks when absent, or `base`, the base's own, to measure what that swallows. */
@@ -114,7 +114,7 @@ function changedGroups(graph: Graph): ReadonlySet<string> {
  * Groups that an adapter changed take int8 blocks where the base's precision would swallow a small change or was calibrated for the weights
  * of the base: four bits, and integers with one product a row, smoothing with them. Two products need no calibration.
  */
-function passList({ precision, rowWise, lora, kv = 'fp32', mixed = false }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
+function passList({ precision, rowWise, lora, kv = 'fp32', call }: CompileOptions, changed: ReadonlySet<string>): readonly Pass[] {
   const groups = rowWise ? rowWiseGroups(rowWise, changed) : [];
   const smoothing = groups.flatMap(([group, { smoothing: factors }]) => (factors ? [[group, factors] as const] : []));
   return [
@@ -122,7 +122,7 @@ function passList({ precision, rowWise, lora, kv = 'fp32', mixed = false }: Comp
     packAttention,
     fuseSkipNorms,
     ...(lora === 'none' ? [] : [injectLora(lora)]),
-    ...(mixed ? [partAttention] : []),
+    ...(call === 'mixed' ? [partAttention] : []),
     smoothInputs(new Map(smoothing)),
     ...(rowWise ? [quantiseRows(new Map(groups), rowWise.levels)] : []),
     ...(precision === 'fp32' ? [] : [quantiseLinears(precision === 'int8' ? 8 : 4, int8Blocks, changed)]),

@@ -11,7 +11,7 @@ export {
 } from './compile-decoder.ts';
 export { compileTraining } from './compile-training.ts';
 export { hasCommonRange, int8Blocks, rotationSize } from './even-inputs.ts';
-export { buildLlama, type BuildOptions } from './llama/build.ts';
+export { buildLlama, type BuildOptions, type CallKind } from './llama/build.ts';
 export { type HeadTargets, type TrainingDecoder, type TrainingOptions } from './llama/build-training.ts';
 export { type CheckpointTensor, llamaCheckpointTensors, originalTensor, permuteRows, unpermuteRows } from './llama/checkpoint.ts';
 export type { LlamaConfig, RopeScaling } from './llama/config.ts';

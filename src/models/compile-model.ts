@@ -1,29 +1,27 @@
 // Compiles a base at one precision: graphs of every profile over one shared weights file. Checked on open, rebuilt when stale.
-import { open, readFile, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { compileDecoder, type RowWise } from '../architectures/index.ts';
+import { type CallKind, compileDecoder, type CompileOptions, type LlamaConfig, type RowWise } from '../architectures/index.ts';
 import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
 import { type Graph, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
 import {
+  COMMON_PROFILES,
   type CompiledGraph,
   type CompiledModel,
   GRAPH_PROFILES,
   type GraphProfile,
   KV_PRECISIONS,
-  MIXED_PROFILES,
-  type MixedProfile,
   type KvPrecision,
-  type LoraInputGroup,
   type Precision,
-  type SideLevelsGraph,
 } from './compiled-model.ts';
 import { readCalibration } from './calibration/calibration.ts';
 import { kvScales } from './calibration/kv-scales.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
+import { type Manifest, type ManifestFile, type ManifestGraph, readManifest, writeManifest } from './compiled-manifest.ts';
 import { chosenRowWise, type RowKernels, rowKernels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { sideLevelsOf } from './side-levels-graph.ts';
@@ -32,44 +30,11 @@ import { writeWeightsFile } from './weights-file.ts';
 import { writeWholeFolder } from './whole-folder.ts';
 
 /** Raise it with every change of graphs, recipes or quantisation: what older code compiled is then compiled again. */
-export const COMPILER_VERSION = 19;
+export const COMPILER_VERSION = 20;
 
 export const WEIGHTS_FILE = 'weights.bin';
-const MANIFEST_FILE = 'manifest.json';
 const SIDE_LEVELS_FILE = 'side-levels.onnx';
-
-interface ManifestFile {
-  readonly file: string;
-  readonly bytes: number;
-  readonly weightNames: readonly string[];
-}
-
-interface ManifestGraph extends ManifestFile {
-  readonly loraGroups: readonly LoraInputGroup[];
-}
-
-interface ManifestSideLevels extends ManifestFile {
-  readonly stacks: SideLevelsGraph['stacks'];
-  readonly groupIds: SideLevelsGraph['groupIds'];
-}
-
-interface ManifestGraphs {
-  readonly apart: Readonly<Record<GraphProfile, ManifestGraph>>;
-  readonly mixed: Readonly<Record<MixedProfile, ManifestGraph>>;
-}
-
-interface Manifest {
-  readonly compilerVersion: number;
-  readonly baseDigest: Digest;
-  readonly precision: Precision;
-  /** How projection groups are multiplied row by row in integers; null: none is. */
-  readonly rowWise: (RowKernels & { readonly products: Readonly<Record<string, number>> }) | null;
-  readonly shape: CompiledModel['shape'];
-  readonly weightsBytes: number;
-  readonly weights: readonly WeightEntry[];
-  readonly graphs: Readonly<Record<KvPrecision, ManifestGraphs>>;
-  readonly sideLevels: ManifestSideLevels | null;
-}
+const CALL_KINDS: readonly CallKind[] = ['rows', 'mixed', 'token'];
 
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
 export async function ensureCompiled(
@@ -91,42 +56,24 @@ export async function openCompiled(
   baseDigest?: Digest,
 ): Promise<CompiledModel | null> {
   const folder = compiledFolder(modelFolder, precision);
-  const manifest = await readManifest(join(folder, MANIFEST_FILE));
+  const manifest = await readManifest(folder);
   if (!manifest || !isCurrent(manifest, precision) || (baseDigest !== undefined && manifest.baseDigest !== baseDigest)) return null;
-  const graphFiles = [
-    ...Object.values(manifest.graphs).flatMap(({ apart, mixed }) => [...Object.values(apart), ...Object.values(mixed)]),
-    manifest.sideLevels ?? [],
-  ].flat();
-  const expected: readonly (readonly [string, number])[] = [
-    [WEIGHTS_FILE, manifest.weightsBytes],
-    ...graphFiles.map(({ file, bytes }): readonly [string, number] => [file, bytes]),
-  ];
-  for (const [file, bytes] of expected) {
-    const entry = await stat(join(folder, file)).catch(() => null);
-    if (entry?.size !== bytes) return null;
-  }
+  if (!(await isWhole(folder, manifest))) return null;
   const calibration = kv === 'int8' ? await readCalibration(modelFolder, manifest.baseDigest) : null;
   if (kv === 'int8' && !calibration) return null;
-  const { apart, mixed } = manifest.graphs[kv];
+  const { rows, mixed, token } = manifest.graphs[kv];
   const opened = (graph: ManifestGraph): CompiledGraph => ({ ...graph, path: join(folder, graph.file) });
   return {
     precision,
     shape: manifest.shape,
     weightsPath: join(folder, WEIGHTS_FILE),
     weights: manifest.weights,
-    graphs: { none: opened(apart.none), linear: opened(apart.linear), full: opened(apart.full) },
+    graphs: { none: opened(rows.none), linear: opened(rows.linear), full: opened(rows.full) },
     mixedGraphs: { none: opened(mixed.none), linear: opened(mixed.linear) },
+    tokenGraphs: token && { none: opened(token.none), linear: opened(token.linear) },
     sideLevels: manifest.sideLevels && { ...manifest.sideLevels, path: join(folder, manifest.sideLevels.file) },
     kvScales: calibration && kvScales(calibration),
   };
-}
-
-async function readManifest(path: string): Promise<Manifest | null> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Manifest;
-  } catch {
-    return null;
-  }
 }
 
 /** Made by this code, and with the products that the form has on this machine. */
@@ -136,6 +83,20 @@ function isCurrent({ compilerVersion, precision, rowWise }: Manifest, wanted: Pr
 
 function compiledFolder(modelFolder: string, precision: Precision): string {
   return join(modelFolder, 'compiled', precision);
+}
+
+/** Files that were cut off have another length. */
+async function isWhole(folder: string, { weightsBytes, graphs, sideLevels }: Manifest): Promise<boolean> {
+  const files = [
+    { file: WEIGHTS_FILE, bytes: weightsBytes },
+    ...Object.values(graphs).flatMap(({ rows, mixed, token }) => [rows, mixed, token ?? {}].flatMap(Object.values<ManifestGraph>)),
+    ...(sideLevels ? [sideLevels] : []),
+  ];
+  for (const { file, bytes } of files) {
+    const entry = await stat(join(folder, file)).catch(() => null);
+    if (entry?.size !== bytes) return false;
+  }
+  return true;
 }
 
 async function compile(
@@ -170,13 +131,7 @@ async function writeCompiled(
     ...(rowWise && { rowWise }),
     maxContext: config.maxContext,
   } as const;
-  const calls = [
-    ...GRAPH_PROFILES.map((profile) => ({ profile, mixed: false })),
-    ...MIXED_PROFILES.map((profile) => ({ profile, mixed: true })),
-  ];
-  const decoders = KV_PRECISIONS.flatMap((kv) =>
-    calls.map(({ profile, mixed }) => ({ kv, profile, mixed, ...compileDecoder(config, { ...target, lora: profile, kv, mixed }) })),
-  );
+  const decoders = compileDecoders(config, target);
   const sideLevels = rowWise ? sideLevelsOf(decoders, rowWise) : null;
   const weights = await writeWeights(
     model,
@@ -187,14 +142,14 @@ async function writeCompiled(
     ],
     onProgress,
   );
-  const empty = (): { apart: Partial<ManifestGraphs['apart']>; mixed: Partial<ManifestGraphs['mixed']> } => ({ apart: {}, mixed: {} });
+  type Written = { [Call in CallKind]: Partial<Record<GraphProfile, ManifestGraph>> | null };
+  const empty = (): Written => ({ rows: null, mixed: null, token: null });
   const graphs = { fp32: empty(), int8: empty() };
-  for (const { kv, profile, mixed, graph, loraGroups } of decoders) {
-    const path = join(folder, `${mixed ? 'mixed-' : ''}${profile}.kv-${kv}.onnx`);
-    const written = { ...(await writeGraph(graph, path, weights.place)), loraGroups };
-    graphs[kv][mixed ? 'mixed' : 'apart'] = { ...graphs[kv][mixed ? 'mixed' : 'apart'], [profile]: written };
+  for (const { kv, profile, call, graph, loraGroups } of decoders) {
+    const path = join(folder, `${call === 'rows' ? '' : `${call}-`}${profile}.kv-${kv}.onnx`);
+    graphs[kv][call] = { ...graphs[kv][call], [profile]: { ...(await writeGraph(graph, path, weights.place)), loraGroups } };
   }
-  await writeManifest(join(folder, MANIFEST_FILE), {
+  await writeManifest(folder, {
     compilerVersion: COMPILER_VERSION,
     baseDigest: model.record.digest,
     precision,
@@ -215,6 +170,21 @@ async function writeCompiled(
       groupIds: sideLevels.groupIds,
     },
   });
+}
+
+/** Graphs over both caches, of every profile for each kind of call that has graphs of its own. */
+function compileDecoders(config: LlamaConfig, target: Pick<CompileOptions, 'precision' | 'rowWise' | 'maxContext'>) {
+  const profiles: Readonly<Record<CallKind, readonly GraphProfile[]>> = {
+    rows: GRAPH_PROFILES,
+    mixed: COMMON_PROFILES,
+    // What one row spares is in products row by row.
+    token: target.rowWise ? COMMON_PROFILES : [],
+  };
+  return KV_PRECISIONS.flatMap((kv) =>
+    CALL_KINDS.flatMap((call) =>
+      profiles[call].map((profile) => ({ kv, profile, call, ...compileDecoder(config, { ...target, lora: profile, kv, call }) })),
+    ),
+  );
 }
 
 /** Of the weights that are not multiplied row by row. */
@@ -287,14 +257,4 @@ async function writeGraph(graph: Graph, path: string, place: Placement): Promise
   const bytes = encodeOnnxModel(toOnnx(graph, place));
   await writeFile(path, bytes);
   return { file: basename(path), bytes: bytes.byteLength, weightNames: storedWeights(graph).map(({ name }) => name) };
-}
-
-async function writeManifest(path: string, manifest: Manifest): Promise<void> {
-  const file = await open(path, 'w');
-  try {
-    await file.writeFile(JSON.stringify(manifest));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

@@ -5,9 +5,9 @@ import type { WeightEntry } from '../runtime/index.ts';
 export type GraphProfile = 'none' | 'linear' | 'full';
 export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
 
-/** Profiles that mixed calls have: consecutive tokens of one row, and one token each of others. */
-export type MixedProfile = Exclude<GraphProfile, 'full'>;
-export const MIXED_PROFILES: readonly MixedProfile[] = ['none', 'linear'];
+/** Profiles that have graphs for some kinds of calls only. */
+export type CommonProfile = Exclude<GraphProfile, 'full'>;
+export const COMMON_PROFILES: readonly CommonProfile[] = ['none', 'linear'];
 
 /** w8a8: int8, with the projections that bear it multiplied in integers, a scale a row of activations. */
 export type Precision = 'fp32' | 'int8' | 'int4' | 'w8a8';
@@ -79,8 +79,10 @@ export interface CompiledModel {
   readonly weightsPath: string;
   readonly weights: readonly WeightEntry[];
   readonly graphs: Readonly<Record<GraphProfile, CompiledGraph>>;
-  /** For mixed calls. `loraGroups` name the inputs of the chunk; those of the rows are called the same behind `ofRows`. */
-  readonly mixedGraphs: Readonly<Record<MixedProfile, CompiledGraph>>;
+  /** For mixed calls: consecutive tokens of one row, and one token each of others. `loraGroups` name the inputs of the chunk; those of the rows are called the same behind `ofRows`. */
+  readonly mixedGraphs: Readonly<Record<CommonProfile, CompiledGraph>>;
+  /** For one token of one row, whose logits are wanted; null: those of `graphs` are as good. */
+  readonly tokenGraphs: Readonly<Record<CommonProfile, CompiledGraph>> | null;
   /** null: all adapter inputs are float32. */
   readonly sideLevels: SideLevelsGraph | null;
   /** By layer, where the graphs cache keys and values as int8; null: as float32. */

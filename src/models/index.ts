@@ -8,7 +8,7 @@ export {
   type KvScales,
   type LevelStack,
   type LoraInputGroup,
-  type MixedProfile,
+  type CommonProfile,
   type Precision,
   type SideLevelsGraph,
 } from './compiled-model.ts';

@@ -1,8 +1,7 @@
 // What is measured: the default base model as the product imported it, at a precision, and token ids of a fixed text.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ModelExecutor } from '../../src/engine/index.ts';
-import { createOrtExecutor } from '../../src/engine/executor/index.ts';
+import { createOrtExecutor, type OrtModelExecutor } from '../../src/engine/executor/index.ts';
 import {
   type CompiledModel,
   formsOf,
@@ -73,7 +72,7 @@ export async function openSubjectForms(
 export async function openSubjectExecutor(
   model: ModelPackage,
   { precision, kvPrecision = 'fp32', prefillPrecision, ...limits }: ExecutorNeeds,
-): Promise<ModelExecutor> {
+): Promise<OrtModelExecutor> {
   const { decode, second } = await openSubjectForms(model, { precision, kvPrecision, prefillPrecision });
   return createOrtExecutor({ model: decode, ...(second && { secondModel: second }), allowSpinning: true, ...limits });
 }

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PackedAdapter } from '../../src/adapters/packed.ts';
 import { createOrtExecutor } from '../../src/engine/executor/index.ts';
 import type { ModelExecutor } from '../../src/engine/index.ts';
-import { hasInt8DotProduct, processorFlags } from '../../src/core/index.ts';
 import { calibrate } from '../../src/models/calibration/index.ts';
 import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, openCompiled } from '../../src/models/index.ts';
 import { fixturePath } from '../support/repository.ts';
@@ -238,63 +237,14 @@ describe('the executor', () => {
     shared.removeRow(2);
   });
 
-  it('reads long prompts with the prefill form and the rest with the decode form, over one cache', async () => {
-    const decodeForm = await ensureCompiled(base, 'int8');
-    const common = { threadCount: 1, allowSpinning: false, maxRows: 1, maxContext: 256 };
-    const both = createOrtExecutor({ ...common, model: decodeForm, secondModel: compiled });
-    const decodeOnly = createOrtExecutor({ ...common, model: decodeForm });
-    const adapter = adapters[2] ?? null;
-    const tokens = Array.from({ length: 40 }, (_, index) => (index * 7) % base.description.vocabularySize);
-    for (const one of [both, decodeOnly, alone]) one.addRow(0, 128, adapter);
-    const prefill = (one: ModelExecutor, count: number): Float32Array =>
-      one.run({ kind: 'prefill', row: 0, tokenIds: tokens.slice(0, count), startPosition: 0, logits: 'last' }).slice();
-    expect(distance(prefill(both, 8), prefill(decodeOnly, 8))).toBeLessThan(LOGPROB_FP32);
-    const long = prefill(both, 40);
-    expect(distance(long, prefill(alone, 40))).toBeLessThan(LOGPROB_FP32);
-    expect(distance(long, prefill(decodeOnly, 40))).toBeGreaterThan(LOGPROB_FP32);
-    // The next token reads the cache that the float32 form wrote: nearer to float32 than int8 all the way.
-    const step = (one: ModelExecutor, tokenId: number): Float32Array =>
-      one.run({ kind: 'decode', capacity: 128, rows: [{ row: 0, tokenId, position: 40 }] }).slice();
-    const fromExact = (one: ModelExecutor): number => tokens.reduce((sum, id) => sum + distance(step(one, id), step(alone, id)), 0);
-    expect(fromExact(both)).toBeLessThan(fromExact(decodeOnly));
-    both.close();
-    decodeOnly.close();
-    alone.removeRow(0);
-  });
-
   it('gives rows of w8a8, whose side paths read levels, what they get alone, whatever ranks lie beside them', async () => {
     await calibrate(base, { threadCount: 1 });
-    const model = await ensureCompiled(base, 'w8a8');
+    // The only row of a call has a range of its own levels: another rounding, compared below.
+    const model = { ...(await ensureCompiled(base, 'w8a8')), tokenGraphs: null };
     expect(model.graphs.linear.loraGroups.filter(({ inputs }) => inputs.scales !== undefined)).not.toHaveLength(0);
     const options = { model, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };
     const [together, byItself] = [createOrtExecutor(options), createOrtExecutor(options)];
     for (let seed = 300; seed < 320; seed++) expect(runSchedule(seed, 40, together, byItself), `seed ${seed}`).toBeLessThan(LOGPROB_FP32);
     for (const one of [together, byItself]) one.close();
-  });
-
-  it.skipIf(!hasInt8DotProduct(processorFlags()))('runs calls of many tokens on the w8a8 form, short ones on blocks', async () => {
-    await calibrate(base, { threadCount: 1 });
-    const [blocks, integers] = [await ensureCompiled(base, 'int8'), await ensureCompiled(base, 'w8a8')];
-    const common = { threadCount: 1, allowSpinning: false, maxRows: 13, maxContext: 256 };
-    const both = createOrtExecutor({ ...common, model: blocks, secondModel: integers });
-    const integersOnly = createOrtExecutor({ ...common, model: integers });
-    const blocksOnly = createOrtExecutor({ ...common, model: blocks });
-    const tokens = Array.from({ length: 20 }, (_, index) => (index * 7) % base.description.vocabularySize);
-    const rows = Array.from({ length: 12 }, (_, row) => row);
-    const run = (one: ModelExecutor): readonly Float32Array[] => {
-      for (const row of rows) one.addRow(row, 128, null);
-      const last = rows.map((row) =>
-        one.run({ kind: 'prefill', row, tokenIds: tokens, startPosition: 0, logits: row === 0 ? 'last' : 'none' }).slice(),
-      );
-      const step = one.run({ kind: 'decode', capacity: 128, rows: rows.map((row) => ({ row, tokenId: row + 1, position: 20 })) }).slice();
-      return [last[0] ?? new Float32Array(), step];
-    };
-    expect(run(both)).toEqual(run(integersOnly));
-    const short = (one: ModelExecutor): Float32Array => {
-      one.addRow(12, 128, null);
-      return one.run({ kind: 'prefill', row: 12, tokenIds: tokens.slice(0, 3), startPosition: 0, logits: 'last' }).slice();
-    };
-    expect(short(both)).toEqual(short(blocksOnly));
-    for (const one of [both, integersOnly, blocksOnly]) one.close();
   });
 });

@@ -14,9 +14,15 @@ export interface BuildOptions {
   readonly lastLayer?: 'asked' | 'all';
   /** Tensors that an adapter changed, see `decoderWeights`. */
   readonly changed?: ReadonlySet<string>;
-  /** For mixed calls, whose tokens lie in one line whatever their row; `partAttention` has still to follow. */
-  readonly mixed?: boolean;
+  /** `rows` when absent. */
+  readonly call?: CallKind;
 }
+
+/**
+ * What a graph is called with. rows: any number of rows, with as many new tokens each. token: one token of one row, whose logits are wanted. mixed: tokens
+ * of several rows in one line; `partAttention` has still to follow.
+ */
+export type CallKind = 'rows' | 'token' | 'mixed';
 
 /** What every layer reads. */
 interface Shared {
@@ -36,15 +42,15 @@ interface Shared {
  * float32 [rows, kvHeads, capacity, headSize], bound to the same buffers as `present.N.key`, `present.N.value`.
  * Output `logits` float32 [rows, positions, vocabulary].
  */
-export function buildLlama(config: LlamaConfig, { maxContext, lastLayer = 'asked', changed, mixed = false }: BuildOptions): Graph {
+export function buildLlama(config: LlamaConfig, { maxContext, lastLayer = 'asked', changed, call = 'rows' }: BuildOptions): Graph {
   checkContext(config, maxContext);
   const graph = new Graph('llama');
-  const lines = mixed ? 1 : 'rows';
-  const inputIds = graph.addInput('input_ids', 'int64', [lines, 'tokens']);
+  const lines = call === 'rows' ? 'rows' : 1;
+  const inputIds = graph.addInput('input_ids', 'int64', [lines, call === 'token' ? 1 : 'tokens']);
   const seqlens = graph.addInput('seqlens_k', 'int32', [lines]);
   const totalLength = graph.addInput('total_sequence_length', 'int32', [1]);
-  const logitsPositions = graph.addInput('logits_positions', 'int64', [lines, 'positions', 1]);
-  if (mixed) for (const tokens of ['tokens', 'positions']) addPartSizes(graph, tokens);
+  const logitsPositions = graph.addInput('logits_positions', 'int64', [lines, call === 'token' ? 1 : 'positions', 1]);
+  if (call === 'mixed') for (const tokens of ['tokens', 'positions']) addPartSizes(graph, tokens);
   const shared: Shared = {
     config,
     lines,

@@ -1,5 +1,5 @@
 // Calls over rows that decode and a chunk of one more row's prompt: one run of a graph for mixed calls. The two parts may lie in groups of different capacity.
-import { type MixedProfile, ofRows } from '../../models/index.ts';
+import { type CommonProfile, ofRows } from '../../models/index.ts';
 import type { Binding, OrtEnvironment } from '../../runtime/index.ts';
 import type { PrefillCall } from '../ports.ts';
 import { CallTensors } from './call-tensors.ts';
@@ -45,7 +45,7 @@ export class MixedCalls implements Disposable {
     // What is written for a lane that is no part of the decoding rows must not fall among what the chunk writes there.
     if (group === decode.group && lane.start < count) gathered.seqlens[lane.start] = Math.min(end, group.capacity - 1);
     const profile = leastProfile(decode, prefill);
-    const chosen = this.#sessions.mixedSession(profile, count + call.tokenIds.length);
+    const chosen = this.#sessions.session({ profile, tokenCount: count + call.tokenIds.length, call: 'mixed' });
     const bound = this.#bound(chosen);
     rebind(bound, decode.group.tensors(gathered.range, profile, chosen), group.tensors(lane, profile, chosen));
     const lineCount = count + positions.length;
@@ -79,7 +79,7 @@ export class MixedCalls implements Disposable {
 }
 
 /** Lanes between the rows may hold any adapter: it is computed with for nobody, or not at all. */
-function leastProfile({ group, rows }: MixedParts['decode'], { group: chunkGroup, call }: MixedParts['prefill']): MixedProfile {
+function leastProfile({ group, rows }: MixedParts['decode'], { group: chunkGroup, call }: MixedParts['prefill']): CommonProfile {
   const profiles = [...rows.map(({ row }) => group.profile(group.rangeOf(row))), chunkGroup.profile(chunkGroup.rangeOf(call.row))];
   if (profiles.includes('full')) throw new Error('a row whose adapter changes more than linears can be no part of a mixed call');
   return profiles.includes('linear') ? 'linear' : 'none';

@@ -1,11 +1,12 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
 import type { Digest } from '../../core/index.ts';
-import type { CompiledModel } from '../../models/index.ts';
+import type { CompiledModel, GraphProfile, Precision } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, MixedCall, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
 import { KvBlocks } from './kv-blocks.ts';
 import { keptLevelBytes } from './kept-levels.ts';
+import { FormTrials } from './form-trials.ts';
 import { LineWeights } from './line-weights.ts';
 import type { MergedForms } from './merged-forms.ts';
 import { MergedSessions } from './merged-sessions.ts';
@@ -25,10 +26,12 @@ const PREFILL_TOKENS = Infinity;
 const LATER_SESSIONS: readonly WantedSession[] = [
   { profile: 'none', tokenCount: PREFILL_TOKENS },
   { profile: 'linear', tokenCount: PREFILL_TOKENS },
-  { profile: 'none', tokenCount: PREFILL_TOKENS, mixed: true },
-  { profile: 'linear', tokenCount: PREFILL_TOKENS, mixed: true },
-  { profile: 'none', tokenCount: DECODE_TOKENS, mixed: true },
-  { profile: 'linear', tokenCount: DECODE_TOKENS, mixed: true },
+  { profile: 'none', tokenCount: PREFILL_TOKENS, call: 'mixed' },
+  { profile: 'linear', tokenCount: PREFILL_TOKENS, call: 'mixed' },
+  { profile: 'none', tokenCount: DECODE_TOKENS, call: 'mixed' },
+  { profile: 'linear', tokenCount: DECODE_TOKENS, call: 'mixed' },
+  { profile: 'none', tokenCount: DECODE_TOKENS, call: 'token' },
+  { profile: 'linear', tokenCount: DECODE_TOKENS, call: 'token' },
   { profile: 'full', tokenCount: DECODE_TOKENS },
   { profile: 'full', tokenCount: PREFILL_TOKENS },
 ];
@@ -48,6 +51,11 @@ export interface OrtExecutorOptions {
   readonly libraryPath?: string;
 }
 
+export interface OrtModelExecutor extends ModelExecutor {
+  /** Precision of the form that computes a call of so many tokens over all rows. */
+  formFor(profile: GraphProfile, tokenCount: number): Precision;
+}
+
 /** Rows of a group share calls: they have one capacity, and one session of a merged adapter or those of the base. */
 interface GroupKey {
   readonly capacity: number;
@@ -55,11 +63,11 @@ interface GroupKey {
 }
 
 /** @throws Error when the library or a graph cannot be loaded. */
-export function createOrtExecutor(options: OrtExecutorOptions): ModelExecutor {
+export function createOrtExecutor(options: OrtExecutorOptions): OrtModelExecutor {
   return new OrtExecutor(options);
 }
 
-class OrtExecutor implements ModelExecutor {
+class OrtExecutor implements OrtModelExecutor {
   readonly shape: ExecutorShape;
   readonly #options: OrtExecutorOptions;
   readonly #environment: OrtEnvironment;
@@ -70,6 +78,7 @@ class OrtExecutor implements ModelExecutor {
   readonly #keyOf = new Map<RowId, GroupKey>();
   readonly #blocks = new KvBlocks();
   readonly #weights: LineWeights;
+  readonly #trials: FormTrials;
   readonly #work = new NativeWork();
   readonly #logits: HostMemory;
   /** Lines of a call whose rows lie in other lanes than the call names them. */
@@ -90,11 +99,16 @@ class OrtExecutor implements ModelExecutor {
     this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
     this.#weights = new LineWeights(this.#environment, vocabularySize);
     this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions, this.#work);
+    this.#trials = new FormTrials({
+      environment: this.#environment,
+      model,
+      sessions: this.#sessions,
+      logitsFor: (lines) => this.#logitsFor(lines),
+    });
     this.#mixed = new MixedCalls(this.#environment, this.#sessions, vocabularySize);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows + 1, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate((options.maxRows + 1) * vocabularySize * 4);
-    this.#sessions.session('none', DECODE_TOKENS);
-    this.#sessions.session('linear', DECODE_TOKENS);
+    for (const profile of ['none', 'linear'] as const) this.#sessions.session({ profile, tokenCount: DECODE_TOKENS, call: 'token' });
     this.#sessions.releasePages();
   }
 
@@ -159,8 +173,8 @@ class OrtExecutor implements ModelExecutor {
 
   prepareNext(): boolean {
     const missing = LATER_SESSIONS.find((wanted) => !this.#sessions.isLoaded(wanted));
-    if (!missing) return [...this.#groups.values()].some((group) => group.prepareNext());
-    this.#sessions.load(missing);
+    if (!missing) return this.#trials.step() || [...this.#groups.values()].some((group) => group.prepareNext());
+    this.#sessions.session(missing);
     if (this.#sessions.sideLevels) this.#environment.apart.start();
     this.#sessions.releasePages();
     return true;
@@ -186,6 +200,10 @@ class OrtExecutor implements ModelExecutor {
     this.#merged.drop(digest);
   }
 
+  formFor(profile: GraphProfile, tokenCount: number): Precision {
+    return this.#sessions.formFor(profile, tokenCount);
+  }
+
   liveHandles(): number {
     return liveHandleCount();
   }
@@ -193,6 +211,7 @@ class OrtExecutor implements ModelExecutor {
   close(): void {
     for (const group of this.#groups.values()) group.dispose();
     this.#groups.clear();
+    this.#trials.dispose();
     this.#mixed.dispose();
     this.#blocks.dispose();
     this.#logits.dispose();

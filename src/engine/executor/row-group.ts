@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { PackedAdapter } from '../../adapters/packed.ts';
 import type { CompiledModel, GraphProfile } from '../../models/index.ts';
-import type { OrtEnvironment } from '../../runtime/index.ts';
+import type { OrtEnvironment, Session } from '../../runtime/index.ts';
 import { BLOCK_POSITIONS, type RowId } from '../ports.ts';
 import { AdapterLanes } from './adapter-lanes.ts';
 import { BoundLanes, type TokenInputs } from './bound-lanes.ts';
@@ -53,7 +53,7 @@ export class RowGroup implements Disposable {
   readonly #lengths: number[];
   readonly #laneOf = new Map<RowId, number>();
   readonly #tensors = new LRUCache<string, LaneTensors>({ max: KEPT_BINDINGS, dispose: (tensors) => this.#forget(tensors) });
-  readonly #bound = new Map<LaneTensors, BoundLanes>();
+  readonly #bound = new Map<LaneTensors, Map<Session, BoundLanes>>();
 
   constructor(options: RowGroupOptions) {
     this.#options = options;
@@ -109,14 +109,17 @@ export class RowGroup implements Disposable {
       seqlens: Int32Array.of(startPosition + tokenIds.length - 1),
       logitsPositions: BigInt64Array.from(logitsPositions, BigInt),
     };
-    this.#bind({ start: this.#lane(row), count: 1 }, tokenIds.length).run(inputs, logits);
+    this.#bind({ start: this.#lane(row), count: 1 }, tokenIds.length, 'rows').run(inputs, logits);
     this.advance(row, startPosition + tokenIds.length);
   }
 
   /** One token for each of some rows. The result's lines follow the lanes: answers the lane of each row. */
   decode(rows: readonly DecodingRow[], logitsFor: (laneCount: number) => Float32Array): readonly number[] {
     const { range, lanes, tokenIds, seqlens } = this.gather(rows);
-    this.#bind(range, 1).run({ tokenIds, seqlens, logitsPositions: new BigInt64Array(range.count) }, logitsFor(range.count));
+    this.#bind(range, 1, range.count === 1 ? 'token' : 'rows').run(
+      { tokenIds, seqlens, logitsPositions: new BigInt64Array(range.count) },
+      logitsFor(range.count),
+    );
     return lanes;
   }
 
@@ -226,17 +229,19 @@ export class RowGroup implements Disposable {
     else if (lane >= 2 * this.#laneOf.size) this.#kv.discardLane(lane);
   }
 
-  #bind(range: LaneRange, tokenCount: number): BoundLanes {
+  #bind(range: LaneRange, tokenCount: number, call: 'rows' | 'token'): BoundLanes {
     const profile = this.profile(range);
     const { environment, model, sessions } = this.#options;
-    const chosen = sessions.session(profile, range.count * tokenCount);
+    const chosen = sessions.session({ profile, tokenCount: range.count * tokenCount, call });
     const tensors = this.tensors(range, profile, chosen);
-    const known = this.#bound.get(tensors);
-    if (known) return known;
+    const ofTensors = this.#bound.get(tensors) ?? new Map<Session, BoundLanes>();
+    this.#bound.set(tensors, ofTensors);
     const { graph, session } = chosen;
+    const known = ofTensors.get(session);
+    if (known) return known;
     const { vocabularySize } = model.shape;
     const bound = new BoundLanes({ environment, session, graph, vocabularySize, tensors, adapters: this.#adapters, ...range });
-    this.#bound.set(tensors, bound);
+    ofTensors.set(session, bound);
     return bound;
   }
 
@@ -251,7 +256,7 @@ export class RowGroup implements Disposable {
   }
 
   #forget(tensors: LaneTensors): void {
-    this.#bound.get(tensors)?.dispose();
+    for (const bound of this.#bound.get(tensors)?.values() ?? []) bound.dispose();
     this.#bound.delete(tensors);
     tensors.dispose();
   }

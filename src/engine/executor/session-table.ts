@@ -1,6 +1,6 @@
 // Sessions of an executor, made when they are first needed: one for each graph profile of the decode form and of the prefill form.
-import { hasInt8Tiles, processorFlags } from '../../core/index.ts';
-import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, MixedProfile, Precision } from '../../models/index.ts';
+import { processorFlags } from '../../core/index.ts';
+import type { CompiledGraph, CompiledModel, GraphProfile, MergedForm, CommonProfile, Precision } from '../../models/index.ts';
 import {
   createSession,
   createSessionApart,
@@ -10,6 +10,7 @@ import {
   type SessionOptions,
   type SharedWeights,
 } from '../../runtime/index.ts';
+import { FormChoice } from './form-choice.ts';
 import { SideLevels } from './side-levels.ts';
 
 export interface ChosenSession {
@@ -18,27 +19,20 @@ export interface ChosenSession {
   readonly session: Session;
 }
 
+/** `tokenCount` is that of all rows. rows, when `call` is absent: any call. token: one decoding row. */
 export type WantedSession =
-  | { readonly profile: GraphProfile; readonly tokenCount: number; readonly mixed?: false }
-  | { readonly profile: MixedProfile; readonly tokenCount: number; readonly mixed: true };
-
-/**
- * Calls with at least this many tokens, of one row or one each of several, use the second form; below, its kernels save less than they cost.
- * Measured for float32 beside int8 and int4 on Zen 3: equal at 16 to 48 tokens, a third faster at 128. For w8a8 beside int8: faster from 4 on
- * with AMX, on Zen 4 equal at 4 to 6, a tenth faster at 8, and with adapters, whose A it reads in int8, from 5 on (DECISIONS.md of models/ and engine/).
- */
-export function leastTokensOfSecond({ precision }: CompiledModel): Readonly<Record<GraphProfile, number>> {
-  if (precision === 'fp32') return { none: 32, linear: 32, full: 32 };
-  return hasInt8Tiles(processorFlags()) ? { none: 4, linear: 4, full: 4 } : { none: 8, linear: 5, full: 5 };
-}
+  | { readonly profile: GraphProfile; readonly tokenCount: number; readonly call?: 'rows' | 'token' }
+  | { readonly profile: CommonProfile; readonly tokenCount: number; readonly call: 'mixed' };
 
 export class SessionTable implements Disposable {
   /** null: no form takes levels of adapters. */
   readonly sideLevels: SideLevels | null;
+  /** null: there is one form only. */
+  readonly choice: FormChoice | null;
   readonly #environment: OrtEnvironment;
   readonly #model: CompiledModel;
   readonly #second: CompiledModel | null;
-  readonly #leastTokens: Readonly<Record<GraphProfile, number>> | null;
+
   readonly #weights = new Map<CompiledModel, SharedWeights>();
   readonly #sessions = new Map<string, ChosenSession>();
   #levelsSession: Session | null = null;
@@ -47,26 +41,30 @@ export class SessionTable implements Disposable {
     this.#environment = environment;
     this.#model = model;
     this.#second = second;
-    this.#leastTokens = second && leastTokensOfSecond(second);
+    this.choice = second && new FormChoice(second.precision, processorFlags());
     this.sideLevels = this.#createSideLevels(second?.sideLevels ? second : model);
   }
 
-  /** The session for a call of `tokenCount` tokens over all rows. Loads it at first use. */
-  session(profile: GraphProfile, tokenCount: number): ChosenSession {
-    return this.load({ profile, tokenCount });
+  /** The session for a call. Loads it at first use. */
+  session(wanted: WantedSession): ChosenSession {
+    return this.#load(wanted, this.#modelFor(wanted));
   }
 
-  /** The session for a mixed call of so many tokens over both parts. Loads it at first use. */
-  mixedSession(profile: MixedProfile, tokenCount: number): ChosenSession {
-    return this.load({ profile, tokenCount, mixed: true });
+  /** The session of one form for a call, whoever is chosen. */
+  sessionOf(form: 'first' | 'second', wanted: WantedSession): ChosenSession {
+    if (!this.#second) throw new Error('there is one form only');
+    return this.#load(wanted, form === 'first' ? this.#model : this.#second);
   }
 
-  load(wanted: WantedSession): ChosenSession {
-    const model = this.#modelFor(wanted);
-    const key = keyOf(wanted, model);
+  formFor(profile: GraphProfile, tokenCount: number): Precision {
+    return this.#modelFor({ profile, tokenCount }).precision;
+  }
+
+  #load(wanted: WantedSession, model: CompiledModel): ChosenSession {
+    const graph = graphFor(wanted, model);
+    const key = graph.path;
     const known = this.#sessions.get(key);
     if (known) return known;
-    const graph = wanted.mixed ? model.mixedGraphs[wanted.profile] : model.graphs[wanted.profile];
     const session = createSession(this.#environment, graph.path, { weights: { shared: this.#weightsOf(model), names: graph.weightNames } });
     const chosen = { precision: model.precision, graph, session };
     this.#sessions.set(key, chosen);
@@ -86,7 +84,7 @@ export class SessionTable implements Disposable {
   }
 
   isLoaded(wanted: WantedSession): boolean {
-    return this.#sessions.has(keyOf(wanted, this.#modelFor(wanted)));
+    return this.#sessions.has(graphFor(wanted, this.#modelFor(wanted)).path);
   }
 
   /** To be called when no session will be made soon. */
@@ -114,11 +112,11 @@ export class SessionTable implements Disposable {
     return new SideLevels(graph, () => (this.#levelsSession ??= createSession(this.#environment, graph.path, weights())));
   }
 
-  #modelFor({ profile, tokenCount, mixed = false }: WantedSession): CompiledModel {
-    if (!this.#second || !this.#leastTokens) return this.#model;
+  #modelFor({ profile, tokenCount, call }: WantedSession): CompiledModel {
+    if (!this.#second || !this.choice) return this.#model;
     // Its side paths read levels, and a mixed call has two sets of them.
-    if (mixed && this.#second.sideLevels) return this.#second;
-    return tokenCount >= this.#leastTokens[profile] ? this.#second : this.#model;
+    if (call === 'mixed' && this.#second.sideLevels) return this.#second;
+    return this.choice.takesSecond(profile, tokenCount) ? this.#second : this.#model;
   }
 
   #weightsOf(model: CompiledModel): SharedWeights {
@@ -130,6 +128,8 @@ export class SessionTable implements Disposable {
   }
 }
 
-function keyOf({ profile, mixed = false }: WantedSession, { precision }: CompiledModel): string {
-  return `${mixed ? 'mixed ' : ''}${profile}:${precision}`;
+function graphFor(wanted: WantedSession, model: CompiledModel): CompiledGraph {
+  if (wanted.call === 'mixed') return model.mixedGraphs[wanted.profile];
+  const ofToken = wanted.call === 'token' && wanted.profile !== 'full' ? model.tokenGraphs?.[wanted.profile] : undefined;
+  return ofToken ?? model.graphs[wanted.profile];
 }

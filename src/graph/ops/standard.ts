@@ -189,6 +189,20 @@ const quantizeLinear: OpSchema = {
   },
 };
 
+/** The same with scale and zero point from the smallest and the largest value of all x, 0 among them. */
+const dynamicQuantizeLinear: OpSchema = {
+  op: 'DynamicQuantizeLinear',
+  domain: '',
+  inputs: ['x'],
+  outputs: ['q', 'scale', 'zero'],
+  attributes: {},
+  infer: (context) => [
+    { type: 'uint8', shape: input(context, 0, 'float32').shape },
+    { type: 'float32', shape: [] },
+    { type: 'uint8', shape: [] },
+  ],
+};
+
 const simplifiedLayerNormalization: OpSchema = {
   op: 'SimplifiedLayerNormalization',
   domain: '',
@@ -216,6 +230,7 @@ export const standardOps: readonly OpSchema[] = [
   unary('Neg'),
   elementwise('Sub'),
   quantizeLinear,
+  dynamicQuantizeLinear,
   extreme('ReduceMax'),
   extreme('ReduceMin'),
   reduceSum,

@@ -56,6 +56,30 @@ describe('quantise-rows', () => {
     ]);
   });
 
+  it('takes the range of the whole tensor, in one node, where it has one row', () => {
+    const graph = new Graph('g');
+    const x = graph.addInput('x', 'float32', [1, 1, 4]);
+    const site = { kind: 'linear', group: 'one', parts: [{ site: 'one', outFeatures: 2 }] } as const;
+    const weight = graph.initializer(transpose(checkpoint('w', [2, 4])));
+    graph.addOutput(emitterAtEnd(graph, 'one').emit('MatMul', [x, weight], {}, { site }), 'y');
+    runPasses(graph, [injectLora('linear'), quantiseRows(new Map([['one', asItIs(1)]]), 'full')]);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph g(
+        %x: float32[1, 1, 4]
+        %lora.one.a: int8[1, 4, lora.one.rank]
+        %lora.one.b: float32[1, lora.one.rank, 2]
+        %lora.one.scales: float32[1, 1, lora.one.rank]
+      ) {
+        %one/levels.q: uint8[1, 1, 4], %one/levels.scale: float32[], %one/levels.zero: uint8[] = DynamicQuantizeLinear(%x)
+        %one/product: float32[1, 1, 2] = MatMulIntegerToFloat(%one/levels.q, @w8.full.data(w), %one/levels.scale, @w8.full.scales(w), %one/levels.zero, @w8.full.zeros(w))
+        %one/lora/a_levels: float32[1, 1, lora.one.rank] = MatMulIntegerToFloat(%one/levels.q, %lora.one.a, %one/levels.scale, %lora.one.scales, %one/levels.zero)
+        %one/lora/b: float32[1, 1, 2] = MatMul(%one/lora/a_levels, %lora.one.b)
+        %y: float32[1, 1, 2] = Add(%one/product, %one/lora/b)
+        return %y
+      }"
+    `);
+  });
+
   it('multiplies what 8 bits leave as well where two products are asked for, with a zero for every column of full levels', () => {
     const graph = projections('one');
     const report = runPasses(graph, [quantiseRows(new Map([['one', asItIs(2)]]), 'full')])[0];

@@ -70,7 +70,7 @@ function quantise(graph: Graph, node: Node, weight: RowWeight): SideLevels | nul
   if (graph.uses(float).length === 0) graph.removeInitializer(float);
   const [levels, ...finer] = rows.digits;
   if (!node.site || !levels || finer.length > 0) return null;
-  const x = { ...levels, zero: zeroLevel(graph), scale: rows.scale };
+  const x = { ...levels, scale: rows.scale };
   const scaledTogether = rows.scale !== null && sum !== undefined && hasSide(graph, node.site) && scaleBehind(graph, sum);
   return quantiseSide(graph, node.site, scaledTogether ? { ...x, scale: null } : x, weight.rotation);
 }
@@ -118,7 +118,7 @@ export function emitTriedProduct(
   return { product: emitProduct(emitter, rows, { ...weight, products: 1, range: null }, node.site), largest };
 }
 
-/** Rows of activations in integers: x = (sum of (levels - 128) * step) * scale. A row of zeros has the scale 0. */
+/** Rows of activations in integers: x = (sum of (levels - zero) * step) * scale. A row of zeros has the scale 0. */
 interface RowsInIntegers {
   /** [.., 1]; null: 1. */
   readonly scale: Value | null;
@@ -128,13 +128,24 @@ interface RowsInIntegers {
 interface Digit {
   readonly levels: Value;
   readonly step: Value;
+  readonly zero: Value;
 }
 
 function emitRows(emitter: Emitter, plain: Value, { products, rotation, range }: RowProduct): RowsInIntegers {
   const x = emitRotation(emitter, plain, rotation);
-  return range === null
-    ? emitScaledRows(emitter, x, largestOf(emitter, x), products)
-    : { scale: null, digits: [emitDigit(emitter, x, range / LARGEST_LEVEL, 'levels')] };
+  if (range !== null) return { scale: null, digits: [emitDigit(emitter, x, range / LARGEST_LEVEL, 'levels')] };
+  return products === 1 && isOneRow(x) ? emitOnlyRow(emitter, x) : emitScaledRows(emitter, x, largestOf(emitter, x), products);
+}
+
+function isOneRow({ shape }: Value): boolean {
+  return shape.slice(0, -1).every((size) => size === 1);
+}
+
+/** The range of a tensor is that of its only row: one node instead of six, and none behind the product. */
+function emitOnlyRow(emitter: Emitter, x: Value): RowsInIntegers {
+  const [levels, step, zero] = emitter.emitAll('DynamicQuantizeLinear', [x], {}, { wanted: [true, true, true], name: 'levels' });
+  if (!levels || !step || !zero) throw new Error('a row that is quantised lost an output');
+  return { scale: null, digits: [{ levels, step, zero }] };
 }
 
 /** `largest` is what the last level stands for, [.., 1]. */
@@ -155,7 +166,8 @@ function emitScaledRows(emitter: Emitter, x: Value, largest: Value, products: Ro
 
 function emitDigit(emitter: Emitter, values: Value, size: number, name: string): Digit {
   const step = emitter.graph.initializer(constant(Float32Array.of(size), []));
-  return { levels: emitter.emit('QuantizeLinear', [values, step, zeroLevel(emitter.graph)], {}, { name }), step };
+  const zero = zeroLevel(emitter.graph);
+  return { levels: emitter.emit('QuantizeLinear', [values, step, zero], {}, { name }), step, zero };
 }
 
 /** max |x| of each row. Counted from the front: over no tokens at all, ONNX Runtime keeps the width of an axis that is counted from the end. */
@@ -168,10 +180,10 @@ function zeroLevel(graph: Graph): Value {
 }
 
 function emitProduct(emitter: Emitter, { scale, digits }: RowsInIntegers, weight: RowWeight, site: Node['site']): Value {
-  const [coarse, fine] = digits.map(({ levels, step }, index) =>
+  const [coarse, fine] = digits.map((digit, index) =>
     emitter.emit(
       'MatMulIntegerToFloat',
-      multiplied(emitter.graph, weight, levels, step),
+      multiplied(emitter.graph, weight, digit),
       {},
       { name: index === 0 ? 'product' : 'fine_product', ...(scale === null && site && { site }) },
     ),
@@ -182,8 +194,8 @@ function emitProduct(emitter: Emitter, { scale, digits }: RowsInIntegers, weight
   return emitter.emit('Mul', [sum, scale], {}, { name: 'scaled', ...(site && { site }) });
 }
 
-function multiplied(graph: Graph, { weight, levels: kind, rotation }: RowWeight, levels: Value, step: Value): readonly Value[] {
+function multiplied(graph: Graph, { weight, levels: kind, rotation }: RowWeight, { levels, step, zero }: Digit): readonly Value[] {
   const read = rotation === null ? weight : rotated(weight, rotation);
   const part = (name: 'data' | 'scales' | 'zeros'): Value => graph.initializer(rowQuantised(read, kind, name));
-  return [levels, part('data'), step, part('scales'), zeroLevel(graph), ...(kind === 'full' ? [part('zeros')] : [])];
+  return [levels, part('data'), step, part('scales'), zero, ...(kind === 'full' ? [part('zeros')] : [])];
 }

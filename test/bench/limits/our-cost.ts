@@ -1,7 +1,6 @@
 // What our forms of a base ask of the machine, read from their compiled graphs.
 import { readFile } from 'node:fs/promises';
 import { decodeOnnxModel } from '../../../src/formats/index.ts';
-import { leastTokensOfSecond } from '../../../src/engine/executor/index.ts';
 import type { CompiledModel, LoraInputGroup, ModelPackage, Precision } from '../../../src/models/index.ts';
 import { openSubjectForms } from '../subject.ts';
 import type { FormCost, ModelSize } from './distance.ts';
@@ -9,18 +8,15 @@ import { inputElementBytes, weightBytesRead } from './graph-bytes.ts';
 
 export interface OurCosts {
   readonly size: ModelSize;
-  /** Of the form that the server takes for a call of so many tokens. */
-  formFor(tokenCount: number, hasAdapters: boolean): FormCost;
+  /** By precision: those that the server takes, for calls of few tokens and of many. */
+  readonly forms: ReadonlyMap<string, FormCost>;
 }
 
 export async function ourCosts(model: ModelPackage, precision: Precision): Promise<OurCosts> {
   const { decode, second } = await openSubjectForms(model, { precision, prefillPrecision: 'auto' });
-  const [few, many] = [await formCost(decode), second && (await formCost(second))];
-  return {
-    size: modelSize(model),
-    formFor: (tokenCount, hasAdapters) =>
-      second && many && tokenCount >= leastTokensOfSecond(second)[hasAdapters ? 'linear' : 'none'] ? many : few,
-  };
+  const forms = new Map<string, FormCost>();
+  for (const form of [decode, ...(second ? [second] : [])]) forms.set(form.precision, await formCost(form));
+  return { size: modelSize(model), forms };
 }
 
 async function formCost({ graphs, shape, precision, kvScales }: CompiledModel): Promise<FormCost> {

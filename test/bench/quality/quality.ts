@@ -20,6 +20,8 @@ interface Form {
   readonly kv: KvPrecision;
   /** auto: all of the text is read with the form that the server takes for calls of many tokens on this machine. */
   readonly prefill: 'same' | 'auto';
+  /** One call a token, as rows that decode alone are computed; else 64 tokens a call. */
+  readonly byToken?: boolean;
   /** Bound of the mean in nats. llama.cpp's own scheme has 0.0033 on these weights (measured), so 0.004 is its order. */
   readonly bound: number;
 }
@@ -31,7 +33,9 @@ const QUANTISED: readonly Form[] = [
   { precision: 'int8', kv: 'int8', prefill: 'auto', bound: 0.005 },
   { precision: 'int4', kv: 'fp32', prefill: 'same', bound: 0.004 },
   { precision: 'w8a8', kv: 'fp32', prefill: 'same', bound: 0.008 },
+  { precision: 'w8a8', kv: 'fp32', prefill: 'same', byToken: true, bound: 0.004 },
   { precision: 'w8a8', kv: 'int8', prefill: 'same', bound: 0.008 },
+  { precision: 'w8a8', kv: 'int8', prefill: 'same', byToken: true, bound: 0.005 },
 ];
 
 /** Side paths over float32 and over levels. */
@@ -47,22 +51,12 @@ export async function benchQuality(): Promise<boolean> {
   ];
   writeReport({
     part: 'quality',
-    header: [
-      'precision',
-      'adapter',
-      'cache',
-      'calls of many tokens',
-      'mean KL(fp32‖q)',
-      'largest',
-      'same top token',
-      'bound of the mean',
-      'within',
-    ],
-    rows: results.map(({ precision, hasAdapter, kv, prefill, bound, divergence: { meanKl, largestKl, sameTopShare } }) => [
+    header: ['precision', 'adapter', 'cache', 'form', 'mean KL(fp32‖q)', 'largest', 'same top token', 'bound of the mean', 'within'],
+    rows: results.map(({ precision, hasAdapter, kv, prefill, byToken, bound, divergence: { meanKl, largestKl, sameTopShare } }) => [
       precision,
       hasAdapter ? ADAPTER : '–',
       kv,
-      prefill === 'same' ? precision : 'second form',
+      `${prefill === 'same' ? precision : 'second'}${byToken ? ', one token a call' : ''}`,
       meanKl.toFixed(5),
       largestKl.toFixed(3),
       `${(sameTopShare * 100).toFixed(1)} %`,
@@ -90,7 +84,9 @@ async function measureForms(
   );
   const results: FormResult[] = [];
   for (const form of forms) {
-    const divergence = await withExecutor(model, form, (executor) => diverge(executor, tokenIds, reference, { adapter }));
+    const divergence = await withExecutor(model, form, (executor) =>
+      diverge(executor, tokenIds, reference, { adapter, byToken: form.byToken ?? false }),
+    );
     results.push({ ...form, hasAdapter: adapter !== null, divergence });
   }
   return results;
@@ -120,17 +116,22 @@ async function withExecutor<T>(
 interface RowOf {
   readonly adapter?: PackedAdapter | null;
   readonly merged?: Digest;
+  readonly byToken?: boolean;
 }
 
 /** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. */
 function forEachChunk(
   executor: ModelExecutor,
   tokenIds: readonly number[],
-  { adapter = null, merged }: RowOf,
+  { adapter = null, merged, byToken = false }: RowOf,
   visit: (logits: Float32Array, startPosition: number) => void,
 ): void {
   executor.addRow(0, CAPACITY, adapter, merged ?? null);
-  for (let start = 0; start < tokenIds.length; start += CHUNK_TOKENS) {
+  if (byToken)
+    tokenIds.forEach((tokenId, position) =>
+      visit(executor.run({ kind: 'decode', capacity: CAPACITY, rows: [{ row: 0, tokenId, position }] }), position),
+    );
+  for (let start = byToken ? tokenIds.length : 0; start < tokenIds.length; start += CHUNK_TOKENS) {
     const chunk = tokenIds.slice(start, start + CHUNK_TOKENS);
     visit(executor.run({ kind: 'prefill', row: 0, tokenIds: chunk, startPosition: start, logits: 'all' }), start);
   }

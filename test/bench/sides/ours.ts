@@ -1,10 +1,10 @@
 // Our side: the executor that the engine drives, greedy, with its sampling inside the timed part.
 import type { PackedAdapter } from '../../../src/adapters/packed.ts';
-import type { ModelExecutor } from '../../../src/engine/index.ts';
+import type { OrtModelExecutor } from '../../../src/engine/executor/index.ts';
 import type { Precision } from '../../../src/models/index.ts';
 import { randomAdapter } from '../random-adapter.ts';
 import { openSubject, openSubjectExecutor } from '../subject.ts';
-import { addFilledRow, type DecodingRow, decodeStep, fill } from './our-rows.ts';
+import { addFilledRow, type DecodingRow, decodeStep, fill, PREFILL_CHUNK_TOKENS } from './our-rows.ts';
 import type { AdapterMix, Answer, DecodeWorkload, PrefillWorkload, SideOptions, Workload } from './protocol.ts';
 import { serveChild } from './serve-child.ts';
 
@@ -23,6 +23,8 @@ await serveChild<SideOptions, Workload, Answer>(async ({ precision, threadCount,
     maxRows,
     maxContext: LARGE_CAPACITY,
   });
+  // As an engine does while nobody asks for anything.
+  while (executor.prepareNext());
   const made = new Map<string, PackedAdapter>();
   const adapterOf: AdapterOf = ({ count, rank }, row) => {
     const key = `${row % count} ${rank}`;
@@ -33,7 +35,7 @@ await serveChild<SideOptions, Workload, Answer>(async ({ precision, threadCount,
   return async (workload) => (workload.kind === 'prefill' ? prefill(executor, workload) : decode(executor, workload, adapterOf));
 });
 
-function prefill(executor: ModelExecutor, { prompt, repeats }: PrefillWorkload): Answer {
+function prefill(executor: OrtModelExecutor, { prompt, repeats }: PrefillWorkload): Answer {
   const capacity = prompt.length < SMALL_CAPACITY ? SMALL_CAPACITY : LARGE_CAPACITY;
   let elapsedMs = 0;
   for (let repeat = -1; repeat < repeats; repeat++) {
@@ -44,10 +46,15 @@ function prefill(executor: ModelExecutor, { prompt, repeats }: PrefillWorkload):
     if (repeat >= 0) elapsedMs += performance.now() - startedMs;
     executor.removeRow(0);
   }
-  return { kind: 'measured', tokensPerSecond: (prompt.length * repeats * 1000) / elapsedMs, firstRowTokenIds: [] };
+  return {
+    kind: 'measured',
+    tokensPerSecond: (prompt.length * repeats * 1000) / elapsedMs,
+    firstRowTokenIds: [],
+    form: executor.formFor('none', Math.min(prompt.length, PREFILL_CHUNK_TOKENS)),
+  };
 }
 
-function decode(executor: ModelExecutor, workload: DecodeWorkload, adapterOf: AdapterOf): Answer {
+function decode(executor: OrtModelExecutor, workload: DecodeWorkload, adapterOf: AdapterOf): Answer {
   const { prompts, warmUpTokens, timedTokens, adapters } = workload;
   const rows: DecodingRow[] = prompts.map((prompt, row) =>
     addFilledRow(executor, { row, prompt, capacity: SMALL_CAPACITY, adapter: adapters && adapterOf(adapters, row) }),
@@ -58,5 +65,10 @@ function decode(executor: ModelExecutor, workload: DecodeWorkload, adapterOf: Ad
   const elapsedMs = performance.now() - startedMs;
   for (const { row } of rows) executor.removeRow(row);
   const tokensPerSecond = (rows.length * timedTokens * 1000) / elapsedMs;
-  return { kind: 'measured', tokensPerSecond, firstRowTokenIds: rows[0]?.produced ?? [] };
+  return {
+    kind: 'measured',
+    tokensPerSecond,
+    firstRowTokenIds: rows[0]?.produced ?? [],
+    form: executor.formFor(adapters ? 'linear' : 'none', rows.length),
+  };
 }

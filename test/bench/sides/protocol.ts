@@ -35,7 +35,13 @@ export interface SideOptions {
 }
 
 export type Answer =
-  | { readonly kind: 'measured'; readonly tokensPerSecond: number; readonly firstRowTokenIds: readonly number[] }
+  | {
+      readonly kind: 'measured';
+      readonly tokensPerSecond: number;
+      readonly firstRowTokenIds: readonly number[];
+      /** Ours: precision of the form that computed the timed calls. */
+      readonly form?: string;
+    }
   /** The engine has no such feature, or not here. */
   | { readonly kind: 'cannot'; readonly reason: string };
 

@@ -6,6 +6,8 @@ export interface Cell {
   /** One value a round. */
   readonly tokensPerSecond: number[];
   firstRowTokenIds: readonly number[];
+  /** Ours: of the form that computed the timed calls. */
+  form: string | null;
   reason: string | null;
 }
 
@@ -16,7 +18,7 @@ export class Samples {
   cell(side: string, workload: string): Cell {
     const ofSide = this.#cells.get(side) ?? new Map<string, Cell>();
     this.#cells.set(side, ofSide);
-    const cell = ofSide.get(workload) ?? { tokensPerSecond: [], firstRowTokenIds: [], reason: null };
+    const cell = ofSide.get(workload) ?? { tokensPerSecond: [], firstRowTokenIds: [], form: null, reason: null };
     ofSide.set(workload, cell);
     return cell;
   }
@@ -43,6 +45,7 @@ export async function measureRounds(sides: readonly Side[], workloads: readonly 
         }
         cell.tokensPerSecond.push(answer.tokensPerSecond);
         cell.firstRowTokenIds = answer.firstRowTokenIds;
+        cell.form = answer.form ?? null;
         console.log(`round ${round}: ${name}: ${side.name} ${answer.tokensPerSecond.toFixed(1)} tokens/s`);
       }
     }

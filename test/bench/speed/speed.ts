@@ -101,7 +101,8 @@ async function report({ model, rounds, sides, workloads, samples, limits, memory
   const ours = sides.filter(({ isOurs }) => isOurs);
   const costs = new Map<string, OurCosts>();
   for (const { name, precision } of ours) costs.set(name, await ourCosts(model, precision as Precision));
-  const floorOf = (side: string, workload: NamedWorkload): Floor => floorFor(costs.get(side), workload, limits);
+  const floorOf = (side: string, workload: NamedWorkload): Floor =>
+    floorFor(costs.get(side), samples.cell(side, workload.name).form, workload, limits);
   const shareOfLimit = (side: string, workload: NamedWorkload, tokensPerSecond: number): number =>
     (floorOf(side, workload).seconds * tokensPerSecond) / tokensPerRun(workload);
   const meanKl = latestMeanKl();
@@ -142,12 +143,11 @@ function bar({ name, isOurs }: Side, peerIndex: number, index: number, samples: 
   return { name, range: tokensPerSecond.length === 0 ? null : summarise(tokensPerSecond), colour };
 }
 
-function floorFor(costs: OurCosts | undefined, { workload }: NamedWorkload, limits: MachineLimits): Floor {
-  if (!costs) throw new Error('only our own sides have a floor');
-  if (workload.kind === 'prefill')
-    return prefillFloor(workload.prompt.length, PREFILL_CHUNK_TOKENS, costs.size, costs.formFor(PREFILL_CHUNK_TOKENS, false), limits);
+function floorFor(costs: OurCosts | undefined, formName: string | null, { workload }: NamedWorkload, limits: MachineLimits): Floor {
+  const form = formName === null ? undefined : costs?.forms.get(formName);
+  if (!costs || !form) throw new Error('only our own sides have a floor');
+  if (workload.kind === 'prefill') return prefillFloor(workload.prompt.length, PREFILL_CHUNK_TOKENS, costs.size, form, limits);
   const { prompts, adapters } = workload;
-  const form = costs.formFor(prompts.length, adapters !== null);
   return decodeFloor({ rows: prompts.length, positions: meanPositions(workload), adapters }, costs.size, form, limits);
 }
 
