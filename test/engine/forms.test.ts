@@ -6,7 +6,7 @@ import { createOrtExecutor } from '../../src/engine/executor/index.ts';
 import type { ModelExecutor } from '../../src/engine/index.ts';
 import { hasInt8DotProduct, processorFlags } from '../../src/core/index.ts';
 import { calibrate } from '../../src/models/calibration/index.ts';
-import { type CompiledModel, ensureCompiled, importModel, type ModelPackage } from '../../src/models/index.ts';
+import { type CompiledModel, ensureCompiled, importModel, type ModelPackage, openCompiled } from '../../src/models/index.ts';
 import { fixturePath } from '../support/repository.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { LOGPROB_FP32 } from '../support/tolerances.ts';
@@ -59,31 +59,35 @@ describe('the forms of an executor', () => {
     alone.removeRow(0);
   });
 
-  it('computes one row that decodes with a graph of its own, as near to float32 as that for any rows', async () => {
-    const model = await ensureCompiled(base, 'w8a8');
-    expect(model.tokenGraphs).not.toBeNull();
-    const options = { threadCount: 1, allowSpinning: false, maxRows: 1, maxContext: 256 };
-    const [byToken, byRows] = [model, { ...model, tokenGraphs: null }].map((one) => createOrtExecutor({ ...options, model: one }));
-    if (!byToken || !byRows) throw new Error('both were made');
-    for (const adapter of adapters) {
-      const decode = (one: ModelExecutor): readonly Float32Array[] => {
-        one.addRow(0, 128, adapter);
-        const lines = Array.from({ length: 60 }, (_, position) =>
-          one.run({ kind: 'decode', capacity: 128, rows: [{ row: 0, tokenId: (position * 7) % 50, position }] }).slice(),
-        );
-        one.removeRow(0);
-        return lines;
-      };
-      const [exact, token, rows] = [decode(alone), decode(byToken), decode(byRows)];
-      const meanDistance = (lines: readonly Float32Array[]): number =>
-        lines.reduce((sum, line, index) => sum + distance(line, exact[index] ?? line), 0) / lines.length;
-      expect(meanDistance(token)).toBeLessThan(1.1 * meanDistance(rows));
-      // Profiles without such a graph take the other one.
-      const isSame = token.every((line, index) => distance(line, rows[index] ?? line) === 0);
-      expect(isSame).toBe(!byToken.canMix(adapter));
-    }
-    for (const one of [byToken, byRows]) one.close();
-  });
+  it.each(['fp32', 'int8'] as const)(
+    'computes one row that decodes over a cache of %s with a graph of its own, as near to float32 as that for any rows',
+    async (kv) => {
+      await ensureCompiled(base, 'w8a8');
+      const model = await openCompiled(base.folder, 'w8a8', kv);
+      if (!model?.tokenGraphs) throw new Error('the form has no graphs for one token');
+      const options = { threadCount: 1, allowSpinning: false, maxRows: 1, maxContext: 256 };
+      const [byToken, byRows] = [model, { ...model, tokenGraphs: null }].map((one) => createOrtExecutor({ ...options, model: one }));
+      if (!byToken || !byRows) throw new Error('both were made');
+      for (const adapter of adapters) {
+        const decode = (one: ModelExecutor): readonly Float32Array[] => {
+          one.addRow(0, 128, adapter);
+          const lines = Array.from({ length: 60 }, (_, position) =>
+            one.run({ kind: 'decode', capacity: 128, rows: [{ row: 0, tokenId: (position * 7) % 50, position }] }).slice(),
+          );
+          one.removeRow(0);
+          return lines;
+        };
+        const [exact, token, rows] = [decode(alone), decode(byToken), decode(byRows)];
+        const meanDistance = (lines: readonly Float32Array[]): number =>
+          lines.reduce((sum, line, index) => sum + distance(line, exact[index] ?? line), 0) / lines.length;
+        expect(meanDistance(token)).toBeLessThan(1.1 * meanDistance(rows));
+        // Profiles without such a graph take the other one.
+        const isSame = token.every((line, index) => distance(line, rows[index] ?? line) === 0);
+        expect(isSame).toBe(!byToken.canMix(adapter));
+      }
+      for (const one of [byToken, byRows]) one.close();
+    },
+  );
 
   it.skipIf(!hasInt8DotProduct(processorFlags()))(
     'tries both forms while nobody asks for anything, and gives all memory of it back',
