@@ -12,6 +12,7 @@ describe('the choice between two forms', () => {
     expect([3, 4].map((count) => withTiles.takesSecond('none', count))).toEqual([false, true]);
     const float = new FormChoice('fp32', new Set());
     expect([31, 32].map((count) => float.takesSecond('full', count))).toEqual([false, true]);
+    expect([plain, float].map(({ triesFew }) => triesFew)).toEqual([true, false]);
   });
 
   it('takes the second form for few tokens where most pairs of calls were clearly faster with it', () => {

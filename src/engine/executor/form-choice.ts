@@ -1,4 +1,4 @@
-// Which of two forms of a base computes a call: from many tokens on always the second, below what was faster when both were tried here. Pure.
+// Which of two forms of a base computes a call: from many tokens on always the second, below what was faster when both were tried here. Knows no runtime.
 import { hasInt8Tiles } from '../../core/index.ts';
 import type { GraphProfile, Precision } from '../../models/index.ts';
 
@@ -14,10 +14,13 @@ export interface TriedPair {
 }
 
 export class FormChoice {
+  /** Whether few tokens are worth a trial: a float32 form is for long calls alone. */
+  readonly triesFew: boolean;
   readonly #leastTokens: Readonly<Record<GraphProfile, number>>;
   readonly #isFaster = new Map<number, boolean>();
 
   constructor(second: Precision, processorFlags: ReadonlySet<string>) {
+    this.triesFew = second !== 'fp32';
     this.#leastTokens = leastTokensOfSecond(second, processorFlags);
   }
 

@@ -34,8 +34,7 @@ export class FormTrials implements Disposable {
   step(): boolean {
     const { sessions } = this.#options;
     const rows = TRIED_ROWS[this.#learned];
-    // Without integers in its side paths the second form is float32, which is for long calls alone.
-    if (rows === undefined || !sessions.choice || !sessions.sideLevels) return false;
+    if (rows === undefined || !sessions.choice?.triesFew) return false;
     this.#pairs.push(this.#runPair((this.#groups ??= this.#createGroups()), rows));
     if (this.#pairs.length > PAIRS) {
       sessions.choice.learn(rows, this.#pairs.slice(1));
