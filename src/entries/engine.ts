@@ -61,6 +61,7 @@ async function openExecutor(
   sweepRegularly(mergedForms, logger);
   const secondModel = secondForm && (await openForm(modelFolder, secondForm, kvPrecision));
   return createOrtExecutor({
+    clock: systemClock,
     model,
     ...(secondModel && { secondModel }),
     mergedForms,

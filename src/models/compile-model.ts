@@ -6,6 +6,7 @@ import type { Digest } from '../core/index.ts';
 import { encodeOnnxModel } from '../formats/index.ts';
 import { type Graph, type StoredWeight, storedWeights, toOnnx } from '../graph/index.ts';
 import type { WeightEntry } from '../runtime/index.ts';
+import { type Manifest, type ManifestFile, type ManifestGraph, readManifest, writeManifest } from './compiled-manifest.ts';
 import {
   COMMON_PROFILES,
   type CompiledGraph,
@@ -21,7 +22,6 @@ import { kvScales } from './calibration/kv-scales.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { createMaterialiser } from './materialise.ts';
 import type { ModelPackage } from './model-package.ts';
-import { type Manifest, type ManifestFile, type ManifestGraph, readManifest, writeManifest } from './compiled-manifest.ts';
 import { chosenRowWise, type RowKernels, rowKernels } from './row-wise/row-wise-groups.ts';
 import { thisMachine } from './serving-forms.ts';
 import { sideLevelsOf } from './side-levels-graph.ts';
@@ -34,7 +34,6 @@ export const COMPILER_VERSION = 20;
 
 export const WEIGHTS_FILE = 'weights.bin';
 const SIDE_LEVELS_FILE = 'side-levels.onnx';
-const CALL_KINDS: readonly CallKind[] = ['rows', 'mixed', 'token'];
 
 /** Opens the compiled form, compiling it first when it is missing, cut off or made by another compiler version. */
 export async function ensureCompiled(
@@ -174,16 +173,14 @@ async function writeCompiled(
 
 /** Graphs over both caches, of every profile for each kind of call that has graphs of its own. */
 function compileDecoders(config: LlamaConfig, target: Pick<CompileOptions, 'precision' | 'rowWise' | 'maxContext'>) {
-  const profiles: Readonly<Record<CallKind, readonly GraphProfile[]>> = {
-    rows: GRAPH_PROFILES,
-    mixed: COMMON_PROFILES,
+  const calls = [
+    ...GRAPH_PROFILES.map((profile) => ({ profile, call: 'rows' }) as const),
+    ...COMMON_PROFILES.map((profile) => ({ profile, call: 'mixed' }) as const),
     // What one row spares is in products row by row.
-    token: target.rowWise ? COMMON_PROFILES : [],
-  };
+    ...(target.rowWise ? COMMON_PROFILES : []).map((profile) => ({ profile, call: 'token' }) as const),
+  ];
   return KV_PRECISIONS.flatMap((kv) =>
-    CALL_KINDS.flatMap((call) =>
-      profiles[call].map((profile) => ({ kv, profile, call, ...compileDecoder(config, { ...target, lora: profile, kv, call }) })),
-    ),
+    calls.map(({ profile, call }) => ({ kv, profile, call, ...compileDecoder(config, { ...target, lora: profile, kv, call }) })),
   );
 }
 

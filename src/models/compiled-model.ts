@@ -5,7 +5,7 @@ import type { WeightEntry } from '../runtime/index.ts';
 export type GraphProfile = 'none' | 'linear' | 'full';
 export const GRAPH_PROFILES: readonly GraphProfile[] = ['none', 'linear', 'full'];
 
-/** Profiles that have graphs for some kinds of calls only. */
+/** Profiles with graphs for every kind of call; `full` has those for any rows alone. */
 export type CommonProfile = Exclude<GraphProfile, 'full'>;
 export const COMMON_PROFILES: readonly CommonProfile[] = ['none', 'linear'];
 

@@ -1,6 +1,7 @@
 export { type Calibration, readCalibration } from './calibration/calibration.ts';
 export { ensureCompiled, openCompiled } from './compile-model.ts';
 export {
+  type CommonProfile,
   type CompiledGraph,
   type CompiledModel,
   type GraphProfile,
@@ -8,7 +9,6 @@ export {
   type KvScales,
   type LevelStack,
   type LoraInputGroup,
-  type CommonProfile,
   type Precision,
   type SideLevelsGraph,
 } from './compiled-model.ts';

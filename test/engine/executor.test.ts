@@ -239,7 +239,7 @@ describe('the executor', () => {
 
   it('gives rows of w8a8, whose side paths read levels, what they get alone, whatever ranks lie beside them', async () => {
     await calibrate(base, { threadCount: 1 });
-    // The only row of a call has a range of its own levels: another rounding, compared below.
+    // The only row of a call has a range of its own levels: another rounding, compared in forms.test.ts.
     const model = { ...(await ensureCompiled(base, 'w8a8')), tokenGraphs: null };
     expect(model.graphs.linear.loraGroups.filter(({ inputs }) => inputs.scales !== undefined)).not.toHaveLength(0);
     const options = { model, threadCount: 1, allowSpinning: false, maxRows: MAX_ROWS, maxContext: 256 };

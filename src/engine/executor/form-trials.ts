@@ -1,4 +1,5 @@
 // Tries both forms of a base on this machine, a pair of calls at a time, so that an idle engine can do it between requests.
+import type { Clock } from '../../core/index.ts';
 import type { CompiledModel } from '../../models/index.ts';
 import type { OrtEnvironment } from '../../runtime/index.ts';
 import { TRIED_ROWS, type TriedPair } from './form-choice.ts';
@@ -15,6 +16,7 @@ interface FormTrialsOptions {
   readonly environment: OrtEnvironment;
   readonly model: CompiledModel;
   readonly sessions: SessionTable;
+  readonly clock: Clock;
   /** Memory that calls of trials may write over, [lines, vocabulary]. */
   readonly logitsFor: (lineCount: number) => Float32Array;
 }
@@ -78,8 +80,9 @@ export class FormTrials implements Disposable {
 
   #run(group: RowGroup, rows: number): number {
     const calls = Array.from({ length: rows }, (_, row) => ({ row, tokenId: 0, position: POSITION }));
-    const startedMs = performance.now();
-    group.decode(calls, this.#options.logitsFor);
-    return performance.now() - startedMs;
+    const { clock, logitsFor } = this.#options;
+    const startedMs = clock.monotonic();
+    group.decode(calls, logitsFor);
+    return clock.monotonic() - startedMs;
   }
 }

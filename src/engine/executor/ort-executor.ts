@@ -1,6 +1,6 @@
 // The executor over ONNX Runtime: one session a graph profile, one row group a KV capacity. Owns every native object of an engine.
 import type { PackedAdapter } from '../../adapters/packed.ts';
-import type { Digest } from '../../core/index.ts';
+import { type Clock, type Digest, systemClock } from '../../core/index.ts';
 import type { CompiledModel, GraphProfile, Precision } from '../../models/index.ts';
 import { createEnvironment, HostMemory, liveHandleCount, type OrtEnvironment } from '../../runtime/index.ts';
 import type { DecodeCall, ExecutorShape, MixedCall, ModelExecutor, PrefillCall, RowId, SessionCall } from '../ports.ts';
@@ -38,7 +38,7 @@ const LATER_SESSIONS: readonly WantedSession[] = [
 
 export interface OrtExecutorOptions {
   readonly model: CompiledModel;
-  /** Another form of the same base for calls of many tokens, where its kernels are faster; it shares KV (of one precision) and adapters. */
+  /** Another form of the same base for calls of many tokens, where its kernels are faster, and of few where trials show that; it shares KV (of one precision) and adapters. */
   readonly secondModel?: CompiledModel;
   readonly threadCount: number;
   readonly allowSpinning: boolean;
@@ -49,6 +49,8 @@ export interface OrtExecutorOptions {
   readonly mergedForms?: MergedForms;
   /** Path of another ONNX Runtime library. */
   readonly libraryPath?: string;
+  /** Of trials; the system's when absent. */
+  readonly clock?: Clock;
 }
 
 export interface OrtModelExecutor extends ModelExecutor {
@@ -103,6 +105,7 @@ class OrtExecutor implements OrtModelExecutor {
       environment: this.#environment,
       model,
       sessions: this.#sessions,
+      clock: options.clock ?? systemClock,
       logitsFor: (lines) => this.#logitsFor(lines),
     });
     this.#mixed = new MixedCalls(this.#environment, this.#sessions, vocabularySize);

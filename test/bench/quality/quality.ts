@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { PackedAdapter } from '../../../src/adapters/packed.ts';
 import type { Digest } from '../../../src/core/index.ts';
-import type { ModelExecutor } from '../../../src/engine/index.ts';
+import type { ModelExecutor, SessionCall } from '../../../src/engine/index.ts';
 import type { KvPrecision, ModelPackage, Precision } from '../../../src/models/index.ts';
 import { parityAdapter } from '../parity-adapter.ts';
 import { writeReport } from '../report/write.ts';
@@ -116,25 +116,23 @@ async function withExecutor<T>(
 interface RowOf {
   readonly adapter?: PackedAdapter | null;
   readonly merged?: Digest;
+  /** As in `Form`. */
   readonly byToken?: boolean;
 }
 
-/** Visits logits chunk by chunk: [tokens of the chunk, vocabulary], valid during the call only. */
-function forEachChunk(
+/** Visits logits call by call: [tokens of the call, vocabulary], valid during the call only. */
+function forEachCall(
   executor: ModelExecutor,
   tokenIds: readonly number[],
   { adapter = null, merged, byToken = false }: RowOf,
   visit: (logits: Float32Array, startPosition: number) => void,
 ): void {
   executor.addRow(0, CAPACITY, adapter, merged ?? null);
-  if (byToken)
-    tokenIds.forEach((tokenId, position) =>
-      visit(executor.run({ kind: 'decode', capacity: CAPACITY, rows: [{ row: 0, tokenId, position }] }), position),
-    );
-  for (let start = byToken ? tokenIds.length : 0; start < tokenIds.length; start += CHUNK_TOKENS) {
-    const chunk = tokenIds.slice(start, start + CHUNK_TOKENS);
-    visit(executor.run({ kind: 'prefill', row: 0, tokenIds: chunk, startPosition: start, logits: 'all' }), start);
-  }
+  const call = (start: number): SessionCall =>
+    byToken
+      ? { kind: 'decode', capacity: CAPACITY, rows: [{ row: 0, tokenId: tokenIds[start] ?? 0, position: start }] }
+      : { kind: 'prefill', row: 0, tokenIds: tokenIds.slice(start, start + CHUNK_TOKENS), startPosition: start, logits: 'all' };
+  for (let start = 0; start < tokenIds.length; start += byToken ? 1 : CHUNK_TOKENS) visit(executor.run(call(start)), start);
   executor.removeRow(0);
 }
 
@@ -142,14 +140,14 @@ function forEachChunk(
 export function allLogits(executor: ModelExecutor, tokenIds: readonly number[], row: RowOf = {}): Float32Array {
   const { vocabularySize } = executor.shape;
   const all = new Float32Array(tokenIds.length * vocabularySize);
-  forEachChunk(executor, tokenIds, row, (logits, start) => all.set(logits, start * vocabularySize));
+  forEachCall(executor, tokenIds, row, (logits, start) => all.set(logits, start * vocabularySize));
   return all;
 }
 
 export function diverge(executor: ModelExecutor, tokenIds: readonly number[], reference: Float32Array, row: RowOf = {}): Divergence {
   const { vocabularySize } = executor.shape;
   const lines: { readonly kl: number; readonly sameTop: boolean }[] = [];
-  forEachChunk(executor, tokenIds, row, (logits, start) => {
+  forEachCall(executor, tokenIds, row, (logits, start) => {
     for (let offset = 0; offset < logits.length; offset += vocabularySize) {
       const from = start * vocabularySize + offset;
       lines.push(compareLogits(reference.subarray(from, from + vocabularySize), logits.subarray(offset, offset + vocabularySize)));
