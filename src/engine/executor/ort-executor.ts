@@ -90,7 +90,7 @@ class OrtExecutor implements OrtModelExecutor {
     this.#options = options;
     if (options.secondModel && (options.secondModel.kvScales === null) !== (options.model.kvScales === null))
       throw new Error('decode and prefill form share a cache, but one keeps it in int8 and the other in float32');
-    const { model, threadCount, allowSpinning, libraryPath } = options;
+    const { model, threadCount, allowSpinning, libraryPath, clock = systemClock } = options;
     const { layerCount, kvHeadCount, headSize, vocabularySize, maxContext } = model.shape;
     this.shape = {
       vocabularySize,
@@ -101,13 +101,8 @@ class OrtExecutor implements OrtModelExecutor {
     this.#sessions = new SessionTable(this.#environment, model, options.secondModel ?? null);
     this.#weights = new LineWeights(this.#environment, vocabularySize);
     this.#merged = new MergedSessions(options.mergedForms ?? null, this.#sessions, this.#work);
-    this.#trials = new FormTrials({
-      environment: this.#environment,
-      model,
-      sessions: this.#sessions,
-      clock: options.clock ?? systemClock,
-      logitsFor: (lines) => this.#logitsFor(lines),
-    });
+    const logitsFor = (lineCount: number): Float32Array => this.#logitsFor(lineCount);
+    this.#trials = new FormTrials({ environment: this.#environment, model, sessions: this.#sessions, clock, logitsFor });
     this.#mixed = new MixedCalls(this.#environment, this.#sessions, vocabularySize);
     this.#logits = HostMemory.allocate(Math.max(options.maxRows + 1, MAX_LOGITS_LINES) * vocabularySize * 4);
     this.#ordered = HostMemory.allocate((options.maxRows + 1) * vocabularySize * 4);
